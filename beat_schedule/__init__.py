@@ -1,0 +1,1 @@
+"""The Celery beat side: the grid of polls and the scheduler that publishes them."""

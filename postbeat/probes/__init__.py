@@ -1,0 +1,1 @@
+"""One module for each protocol; each runs one service test."""

@@ -1,0 +1,1 @@
+"""All Redis keys, and the Lua that changes them."""

@@ -1,0 +1,1 @@
+"""Protocol code without I/O: bytes in, replies out, every size bounded."""

@@ -1,0 +1,1 @@
+"""The Celery side: the application, the asyncio pool and the tasks."""
