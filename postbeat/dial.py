@@ -13,8 +13,8 @@ import ipaddress
 import os
 import socket
 import ssl
-import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,17 +63,37 @@ class TlsOptions:
     key_password: str = ""
 
 
-class _TimedObject(ssl.SSLObject):
-    """Knows when its handshake wrote the first byte and when it was complete (perf_counter_ns)."""
+_HANDSHAKE: ContextVar[tuple[Timeline, str] | None] = ContextVar("handshake", default=None)
 
-    started_ns = 0
-    finished_ns = 0
+
+def time_handshake(timeline: Timeline, then: str = "") -> None:
+    """Has the next handshake of this task written into the timeline as its stage ``tls``.
+
+    The stage begins with the first byte that TLS writes and ends the open one; when the handshake is
+    complete the stage ``then`` begins, if one is named.
+    """
+    _HANDSHAKE.set((timeline, then))
+
+
+class _TimedObject(ssl.SSLObject):
+    """Marks its own handshake in the timeline of the task that asked for it."""
+
+    _marks: tuple[Timeline, str] | None = None
+    _started = False
 
     def do_handshake(self) -> None:
-        if not self.started_ns:
-            self.started_ns = time.perf_counter_ns()
+        if not self._started:
+            self._started = True
+            self._marks = _HANDSHAKE.get()
+            if self._marks is not None:
+                self._marks[0].switch("tls")
         super().do_handshake()
-        self.finished_ns = time.perf_counter_ns()
+        if self._marks is not None:
+            timeline, then = self._marks
+            cipher = self.cipher()
+            timeline.reply(f"{self.version()} {cipher[0] if cipher else ''}")
+            timeline.switch(then)
+            self._marks = None
 
 
 async def lookup(server: str, port: int, timeline: Timeline) -> list[Address]:
@@ -118,6 +138,9 @@ async def connect(addresses: Sequence[Address], timeline: Timeline) -> tuple[soc
         RemoteFault, LocalFault: the last address's error.
     """
     loop = asyncio.get_running_loop()
+    # uvloop runs the handshake of a STARTTLS in the context that the plain connection was made in, so the
+    # timeline must be in it before there is a connection.
+    time_handshake(timeline)
     for index, address in enumerate(addresses):
         sock = _new_socket(address)
         try:
@@ -202,17 +225,6 @@ def tls_facts(transport: asyncio.BaseTransport) -> TlsFacts | None:
     return TlsFacts(tls.version() or "", cipher[0] if cipher else "", verified)
 
 
-def note_handshake(transport: asyncio.BaseTransport, timeline: Timeline) -> None:
-    """Puts the stage ``tls`` of a finished handshake into the timeline, in place of the open stage."""
-    timeline.discard()
-    tls = transport.get_extra_info("ssl_object")
-    if isinstance(tls, _TimedObject):
-        facts = tls_facts(transport)
-        took_us = (tls.finished_ns - tls.started_ns) // 1000
-        reply = f"{facts.version} {facts.cipher}" if facts else ""
-        timeline.add("tls", timeline.offset_us(tls.started_ns), took_us, reply)
-
-
 def explained(error: BaseException, doing: str) -> FaultError:  # noqa: PLR0911  a table, in code
     """The fault that an error of a socket or of TLS stands for."""
     if isinstance(error, FaultError):
@@ -269,12 +281,11 @@ class Stream(asyncio.Protocol):
             if tls is None:
                 await loop.create_connection(lambda: stream, sock=sock)
                 return stream
-            timeline.begin("tls")
+            time_handshake(timeline)
             await loop.create_connection(lambda: stream, sock=sock, ssl=tls, server_hostname=server)
         except OSError as error:
             sock.close()
             raise explained(error, "making the TLS handshake") from error
-        note_handshake(stream.transport, timeline)
         return stream
 
     async def start_tls(self, tls: ssl.SSLContext, server: str, timeline: Timeline) -> None:
@@ -287,12 +298,11 @@ class Stream(asyncio.Protocol):
         if self._unread:
             raise RemoteFault(FaultCode.PROTOCOL, "the server sent data between STARTTLS and the handshake")
         loop = asyncio.get_running_loop()
-        timeline.begin("tls")
+        time_handshake(timeline)
         try:
             self._transport = await loop.start_tls(self._transport, self, tls, server_hostname=server)
         except OSError as error:
             raise explained(error, "making the TLS handshake") from error
-        note_handshake(self._transport, timeline)
 
     @property
     def transport(self) -> asyncio.Transport:

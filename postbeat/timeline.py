@@ -31,10 +31,6 @@ class Timeline:
         """Microseconds since the attempt began."""
         return (self._clock_ns() - self._start_ns) // 1000
 
-    def offset_us(self, clock_ns: int) -> int:
-        """The offset of a reading of the same clock that was taken elsewhere."""
-        return (clock_ns - self._start_ns) // 1000
-
     def stage(self, name: str) -> _OpenStage:
         """A context manager: the stage lasts as long as its body and stays open if the body raises."""
         return _OpenStage(self, name)
@@ -46,20 +42,19 @@ class Timeline:
         self._opened_ns = self._clock_ns()
 
     def end(self) -> None:
-        """Closes the open stage, now."""
-        self._close(ended=True)
+        """Closes the open stage, if there is one."""
+        self.switch("")
 
     def reply(self, text: str) -> None:
         """What the server said in the open stage, cut to REPLY_LIMIT characters."""
         self._reply = text[:REPLY_LIMIT]
 
-    def discard(self) -> None:
-        """Forgets the open stage: somebody measured it better and adds it."""
-        self._name = ""
-
-    def add(self, name: str, at_us: int, took_us: int, reply: str = "") -> None:
-        """A stage that was measured elsewhere, with its offset from the attempt's begin."""
-        self._stages.append(Stage(name, at_us, took_us, reply[:REPLY_LIMIT]))
+    def switch(self, name: str) -> None:
+        """Closes the open stage, if there is one, and opens the named one, if a name is given."""
+        if self._name:
+            self._close(ended=True)
+        if name:
+            self.begin(name)
 
     @property
     def open_stage(self) -> str:
@@ -67,10 +62,10 @@ class Timeline:
         return self._name or (self._stages[-1].name if self._stages else "")
 
     def stages(self) -> tuple[Stage, ...]:
-        """All stages in order of their begin; one still open is closed here, as not ended."""
+        """All stages in order; one still open is closed here, as not ended."""
         if self._name:
             self._close(ended=False)
-        return tuple(sorted(self._stages, key=_begin))
+        return tuple(self._stages)
 
     def took_us(self, name: str) -> int | None:
         """The time of the last stage of that name, or None."""
@@ -85,10 +80,6 @@ class Timeline:
         took_us = (now_ns - self._opened_ns) // 1000
         self._stages.append(Stage(self._name, at_us, took_us, self._reply, ended))
         self._name = ""
-
-
-def _begin(stage: Stage) -> int:
-    return stage.at_us
 
 
 class _OpenStage:

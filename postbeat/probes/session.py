@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, Self
 
 HEADER_LIMIT = 64 * 1024  # bytes of one message's header that are looked at; the rest is not fetched
+SCAN_LIMIT = 500  # messages handled by one scan; a scan that finds so many has probably more to find
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The credentials of a mailbox; CRAM-MD5 and APOP use the shared secret, or else the password."""
+
+    username: str
+    password: str = field(repr=False)
+    sharedsecret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

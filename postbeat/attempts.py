@@ -1,0 +1,79 @@
+"""The attempts of a poll: one deadline for each, retests in between, every fault on its side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from postbeat.clock import Clock
+from postbeat.lag import UNTRUSTED_SHARE, LagMeter
+from postbeat.model import Attempt, Element, Fault, FaultCode, FaultError, Side
+from postbeat.probes.readings import Readings
+
+log = logging.getLogger(__name__)
+
+Body = Callable[[Readings, int], Awaitable[None]]
+
+
+async def run(element: Element, body: Body, clock: Clock, lag: LagMeter) -> tuple[Attempt, ...]:
+    """Runs ``body(readings, number)`` until one attempt has no fault, at most 1 + failureretests times.
+
+    Attempts are ``retestinterval`` seconds apart (the page's Table 2). Never raises for a fault of the
+    service or of ours: each stands in its attempt.
+    """
+    attempts: list[Attempt] = []
+    for number in range(1, 2 + element.failureretests):
+        if attempts:
+            await asyncio.sleep(element.retestinterval)
+        attempts.append(await _attempt(number, element.timeout, body, clock, lag))
+        if attempts[-1].fault is None:
+            break
+    return tuple(attempts)
+
+
+async def _attempt(number: int, timeout_s: float, body: Body, clock: Clock, lag: LagMeter) -> Attempt:
+    readings = Readings(clock)
+    timeline = readings.timeline
+    started_ns = time.perf_counter_ns()
+    fault: Fault | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            await body(readings, number)
+    except TimeoutError:
+        fault = _timeout(timeline.open_stage, timeout_s, lag.since_us(started_ns))
+    except FaultError as error:
+        fault = error.fault(timeline.open_stage)
+        readings.status = error.status if error.status is not None else readings.status
+    except Exception as error:
+        log.exception("a probe failed by a defect of ours")
+        fault = Fault(
+            Side.LOCAL, FaultCode.INTERNAL, f"a defect of ours: {type(error).__name__}", timeline.open_stage
+        )
+    if timeline.open_stage == "quit":
+        fault = None  # the test itself was over
+    total_us = timeline.now_us()
+    return Attempt(
+        number=number,
+        started_at_us=readings.started_at_us,
+        total_us=total_us,
+        times_us=readings.times_us(),
+        stages=timeline.stages(),
+        bytes_transferred=readings.bytes_transferred,
+        status=readings.status,
+        reply=readings.reply,
+        address=readings.address,
+        tls=readings.tls,
+        fault=fault,
+        accepted_at_us=readings.accepted_at_us,
+        loop_lag_us=lag.since_us(started_ns),
+    )
+
+
+def _timeout(stage: str, timeout_s: float, lag_us: int) -> Fault:
+    """A deadline that passed is the service's fault, unless our own loop stood still meanwhile."""
+    if lag_us > timeout_s * 1e6 * UNTRUSTED_SHARE:
+        text = f"this worker stood still for {lag_us / 1e6:.1f} s; the timeout in stage {stage} means nothing"
+        return Fault(Side.LOCAL, FaultCode.OVERLOADED, text, stage)
+    return Fault(Side.REMOTE, FaultCode.TIMEOUT, f"no answer within {timeout_s:g} s in stage {stage}", stage)
