@@ -1,0 +1,121 @@
+"""Results as JSON: the stored form, and the ISM's view of a round trip."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from postbeat.model import (
+    Attempt,
+    Delivery,
+    Fault,
+    FaultCode,
+    Kind,
+    Level,
+    Phase,
+    Poll,
+    Result,
+    Side,
+    Stage,
+    TlsFacts,
+)
+
+
+def encode(result: Result) -> str:
+    """A result as one line of JSON; times in integer microseconds."""
+    return json.dumps(as_data(result), separators=(",", ":"))
+
+
+def as_data(result: Result) -> dict[str, Any]:
+    """A result as plain data; what is empty is left out."""
+    data: dict[str, Any] = {
+        "poll": str(result.poll),
+        "phase": result.phase,
+        "kind": result.kind,
+        "level": result.level,
+        "message": result.message,
+        "at_us": result.at_us,
+        "worker": result.worker,
+        "attempts": [_attempt_data(attempt) for attempt in result.attempts],
+    }
+    if result.fault is not None:
+        data["fault"] = _fault_data(result.fault)
+    if result.delivery is not None:
+        delivery = result.delivery
+        data["delivery"] = {
+            "to_deliver_us": delivery.to_deliver_us,
+            "resolution_us": delivery.resolution_us,
+            "hop_count": delivery.hop_count,
+        }
+    return data
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "number": attempt.number,
+        "started_at_us": attempt.started_at_us,
+        "total_us": attempt.total_us,
+        "times_us": dict(attempt.times_us),
+        "bytes": attempt.bytes_transferred,
+        "status": attempt.status,
+        "reply": attempt.reply,
+        "address": attempt.address,
+        "lag_us": attempt.loop_lag_us,
+        "stages": [[s.name, s.at_us, s.took_us, s.reply, s.ended] for s in attempt.stages],
+    }
+    if attempt.accepted_at_us is not None:
+        data["accepted_at_us"] = attempt.accepted_at_us
+    if attempt.tls is not None:
+        data["tls"] = [attempt.tls.version, attempt.tls.cipher, attempt.tls.verified]
+    if attempt.fault is not None:
+        data["fault"] = _fault_data(attempt.fault)
+    return data
+
+
+def _fault_data(fault: Fault) -> dict[str, str]:
+    return {"side": fault.side, "code": fault.code, "message": fault.message, "stage": fault.stage}
+
+
+def decode(text: str | bytes) -> Result:
+    """The result of a line that :func:`encode` wrote.
+
+    Raises:
+        ValueError, KeyError: the text is no result.
+    """
+    data = json.loads(text)
+    return Result(
+        poll=Poll.parse(data["poll"]),
+        phase=Phase(data["phase"]),
+        kind=Kind(data["kind"]),
+        level=Level(data["level"]),
+        message=data["message"],
+        at_us=data["at_us"],
+        worker=data["worker"],
+        attempts=tuple(_attempt(item) for item in data["attempts"]),
+        fault=_fault(data.get("fault")),
+        delivery=Delivery(**data["delivery"]) if "delivery" in data else None,
+    )
+
+
+def _attempt(data: dict[str, Any]) -> Attempt:
+    return Attempt(
+        number=data["number"],
+        started_at_us=data["started_at_us"],
+        total_us=data["total_us"],
+        times_us=data["times_us"],
+        bytes_transferred=data["bytes"],
+        status=data["status"],
+        reply=data["reply"],
+        address=data["address"],
+        loop_lag_us=data["lag_us"],
+        stages=tuple(Stage(*item) for item in data["stages"]),
+        accepted_at_us=data.get("accepted_at_us"),
+        tls=TlsFacts(*data["tls"]) if "tls" in data else None,
+        fault=_fault(data.get("fault")),
+    )
+
+
+def _fault(data: dict[str, str] | None) -> Fault | None:
+    if data is None:
+        return None
+    return Fault(Side(data["side"]), FaultCode(data["code"]), data["message"], data["stage"])

@@ -1,0 +1,371 @@
+"""YAML -> Profile: every fault of a file at once, each with file, line, key path and what was expected.
+
+The grammar is in docs/profile.md. A profile is one file or a folder of them; all names share one space.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from postbeat import yamllines
+from postbeat.model import (
+    ELEMENT_TYPES,
+    AuthenticationType,
+    Element,
+    Imap4Element,
+    Kind,
+    LoginType,
+    MailboxElement,
+    Pair,
+    Pop3Element,
+    Secret,
+    SmtpElement,
+)
+from postbeat.secrets import Keys
+
+AnyElement = SmtpElement | Imap4Element | Pop3Element
+_TOP_KEYS = ("regions", "elements")
+_SUFFIXES = (".yaml", ".yml")
+_BOOLEANS = ("active", "tlsverify")
+
+_SECRET_TEXT = "a text, {env: NAME} or {file: PATH}"  # noqa: S105
+_LINE_TEXT = "a text of at most 200 characters in one line"
+_REGION_TEXT = "a list of regions, each of at most 32 small letters, digits and -"
+_NAME_TEXT = "a name of at most 64 letters, digits, '.', '_' and '-'"
+
+# What each field takes; the same words stand in docs/profile.md.
+EXPECTED: Mapping[str, str] = {
+    "type": "smtp, imap4 or pop3",
+    "name": _NAME_TEXT,
+    "server": "a host name or an IP address",
+    "description": _LINE_TEXT,
+    "port": "a whole number from 1 to 65535",
+    "active": "true or false",
+    "securitytype": "NONE, SSL or STARTTLS",
+    "username": _LINE_TEXT,
+    "password": _SECRET_TEXT,
+    "sharedsecret": _SECRET_TEXT,
+    "timeout": "seconds, more than 0 and at most 3600",
+    "failureretests": "a whole number from 0 to 20",
+    "retestinterval": "seconds from 0 to 3600",
+    "tlsverify": "true or false",
+    "tlscafile": "the path of a file in PEM",
+    "sslcertificatefile": "the path of a file in PEM",
+    "sslkeyfile": "the path of a file in PEM",
+    "sslkeypassword": _SECRET_TEXT,
+    "authenticationtype": "NONE, PLAIN or CRAM-MD5",
+    "email": "a mailbox address such as probe@example.com",
+    "poll": "seconds from 1 to 86400",
+    "regions": _REGION_TEXT,
+    "read": "the name of an imap4 or pop3 element",
+    "delivertimeout": "seconds, more than 0 and at most 3600",
+    "folder": "the name of a folder",
+}
+_EXPECTED_OF_KIND: Mapping[tuple[Kind, str], str] = {
+    (Kind.IMAP4, "authenticationtype"): "STANDARD, PLAIN or CRAM-MD5",
+    (Kind.POP3, "authenticationtype"): "STANDARD, PLAIN, CRAM-MD5 or APOP",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFault:
+    """One fault of a profile."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: "
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+class ProfileError(Exception):
+    """A profile is not valid; ``faults`` has all that is wrong, in the order of files and lines."""
+
+    def __init__(self, faults: Sequence[ProfileFault]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.path)))
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The elements that should be monitored, by name."""
+
+    elements: Mapping[str, AnyElement]
+
+    @property
+    def smtp(self) -> Iterator[SmtpElement]:
+        """The smtp elements, inactive ones included."""
+        return (element for element in self.elements.values() if isinstance(element, SmtpElement))
+
+    def active(self) -> Iterator[tuple[Pair, SmtpElement]]:
+        """Every pair that is polled, with its element."""
+        for element in self.smtp:
+            if element.active:
+                for region in element.regions:
+                    yield Pair(element.name, region), element
+
+    def reader_of(self, element: SmtpElement) -> Imap4Element | Pop3Element | None:
+        """The imap4 or pop3 element that an smtp element is paired with."""
+        reader = self.elements.get(element.read) if element.read else None
+        return reader if isinstance(reader, Imap4Element | Pop3Element) else None
+
+    def sealed(self, keys: Keys) -> Profile:
+        """The same profile with its literal secrets sealed, fit to travel."""
+        return Profile({name: _sealed(element, keys) for name, element in self.elements.items()})
+
+    def has_literal_secrets(self) -> bool:
+        """Whether a secret stands in the profile as it is."""
+        return any(
+            secret.source == "literal"
+            for element in self.elements.values()
+            for _, secret in secrets_of(element)
+        )
+
+
+def secrets_of(element: Element) -> Iterator[tuple[str, Secret]]:
+    """The secrets that an element has, with their field names."""
+    for name in element.SECRETS:
+        secret = getattr(element, name)
+        if secret is not None:
+            yield name, secret
+
+
+def _sealed(element: AnyElement, keys: Keys) -> AnyElement:
+    return element.with_secrets({name: keys.seal(secret) for name, secret in secrets_of(element)})
+
+
+def load(path: Path) -> Profile:
+    """The profile of a file, or of all ``.yaml`` and ``.yml`` files of a folder.
+
+    Raises:
+        ProfileError: with every fault of every file.
+    """
+    loading = _Loading()
+    for file in _files(path, loading):
+        loading.read(file)
+    loading.check_reads()
+    if loading.faults:
+        raise ProfileError(loading.faults)
+    return Profile(loading.elements)
+
+
+def fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Changes when a file of the profile changes: its names, times of change and sizes."""
+    marks = []
+    for file in _files(path, _Loading()):
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        marks.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(marks)
+
+
+def _files(path: Path, loading: _Loading) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    if not found:
+        loading.fault(path, 1, "", "the folder holds no .yaml file")
+    return found
+
+
+class _Loading:
+    """Reads files one after the other and gathers elements and faults."""
+
+    def __init__(self) -> None:
+        self.elements: dict[str, AnyElement] = {}
+        self.faults: list[ProfileFault] = []
+        self._places: dict[str, tuple[Path, yamllines.Lines, yamllines.Path]] = {}
+        self._names: dict[str, tuple[Path, int]] = {}
+
+    def fault(self, file: Path, line: int, path: str, message: str) -> None:
+        self.faults.append(ProfileFault(str(file), line, path, message))
+
+    def read(self, file: Path) -> None:
+        try:
+            data, lines = yamllines.load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            self.fault(file, 1, "", f"cannot read it: {error.strerror}")
+            return
+        except UnicodeDecodeError as error:
+            self.fault(file, 1, "", f"not text in UTF-8: byte {error.start}")
+            return
+        except yamllines.YamlError as error:
+            self.fault(file, error.line, "", error.message)
+            return
+        if not isinstance(data, dict):
+            self.fault(file, 1, "", "expected a mapping with the key elements")
+            return
+        for key in data:
+            if key not in _TOP_KEYS:
+                self.fault(file, lines.line((key,)), key, _unknown(key, _TOP_KEYS))
+        items = data.get("elements")
+        if not isinstance(items, list) or not items:
+            self.fault(file, lines.line(("elements",)), "elements", "expected a list of elements")
+            return
+        for index, raw in enumerate(items):
+            self._element(file, lines, ("elements", index), raw, data.get("regions"))
+
+    def _element(
+        self, file: Path, lines: yamllines.Lines, at: yamllines.Path, raw: object, regions: object
+    ) -> None:
+        where = _dotted(at)
+        if not isinstance(raw, dict):
+            self.fault(file, lines.line(at), where, "expected a mapping with name, type and server")
+            return
+        kind = raw.get("type")
+        if kind not in tuple(Kind):
+            line = lines.line((*at, "type"))
+            self.fault(file, line, f"{where}.type", _wrong(EXPECTED["type"], raw, "type"))
+            return
+        values = {key: value for key, value in raw.items() if key != "type"}
+        if kind == Kind.SMTP and regions is not None:
+            values.setdefault("regions", regions)
+        element = self._validated(file, lines, at, Kind(kind), values)
+        if element is not None:
+            self._keep(file, lines, at, element)
+
+    def _validated(
+        self, file: Path, lines: yamllines.Lines, at: yamllines.Path, kind: Kind, values: dict[str, Any]
+    ) -> AnyElement | None:
+        faults: dict[str, str] = {}
+        known = [field.name for field in fields(ELEMENT_TYPES[kind])]
+        for key, value in values.items():
+            if key not in known:
+                faults[key] = _unknown(key, known)
+            elif isinstance(value, bool) is not (key in _BOOLEANS):
+                faults[key] = _wrong(_expected(kind, key), values, key)
+        element: AnyElement | None = None
+        try:
+            element = _adapter(kind).validate_python({key: values[key] for key in values if key in known})
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_context=False):
+                key = str(problem["loc"][0])
+                faults.setdefault(key, _wrong(_expected(kind, key), values, key))
+        if element is not None:
+            faults.update({key: text for key, text in _contradictions(element).items() if key not in faults})
+        for key, message in faults.items():
+            place = ("regions",) if key == "regions" and (*at, key) not in lines.of else (*at, key)
+            self.fault(file, lines.line(place), _dotted((*at, key)), message)
+        return None if faults else element
+
+    def _keep(self, file: Path, lines: yamllines.Lines, at: yamllines.Path, element: AnyElement) -> None:
+        line = lines.line((*at, "name"))
+        if element.name in self._names:
+            first, first_line = self._names[element.name]
+            message = f"the name {element.name!r} is taken by the element at {first}:{first_line}"
+            self.fault(file, line, f"{_dotted(at)}.name", message)
+            return
+        self._names[element.name] = (file, line)
+        self._places[element.name] = (file, lines, at)
+        self.elements[element.name] = element
+
+    def check_reads(self) -> None:
+        """Every ``read`` leads to a mailbox; checked last, as it may stand in another file."""
+        mailboxes = [name for name, element in self.elements.items() if isinstance(element, MailboxElement)]
+        for element in self.elements.values():
+            if not isinstance(element, SmtpElement) or not element.read or element.read in mailboxes:
+                continue
+            file, lines, at = self._places[element.name]
+            target = self.elements.get(element.read)
+            what = "an smtp element" if target else "not the name of a valid element"
+            message = f"{element.read!r} is {what}; expected {EXPECTED['read']}"
+            close = difflib.get_close_matches(element.read, mailboxes, 1)
+            hint = f", perhaps {close[0]!r}" if close else ""
+            self.fault(file, lines.line((*at, "read")), f"{_dotted(at)}.read", message + hint)
+
+
+def _contradictions(element: AnyElement) -> dict[str, str]:
+    """What no single field shows: fields that need each other."""
+    faults = {}
+    if element.sslkeyfile and not element.sslcertificatefile:
+        faults["sslkeyfile"] = "a key needs its certificate: set sslcertificatefile too"
+    secret = element.password or element.sharedsecret
+    if isinstance(element, SmtpElement):
+        if element.read and not element.email:
+            faults["read"] = "nothing can be read where nothing is sent: set email too"
+        login = element.authenticationtype is not AuthenticationType.NONE
+        plain = element.authenticationtype is AuthenticationType.PLAIN
+    else:
+        login = True
+        plain = element.authenticationtype in (LoginType.STANDARD, LoginType.PLAIN)
+        if element.authenticationtype is LoginType.APOP and element.kind is not Kind.POP3:
+            faults["authenticationtype"] = (
+                f"expected {_expected(element.kind, 'authenticationtype')}, got 'APOP'"
+            )
+    if login and not element.username:
+        faults["username"] = f"{element.authenticationtype} needs a username"
+    if login and (element.password is None if plain else secret is None):
+        needed = "a password" if plain else "a password or a sharedsecret"
+        faults["password"] = f"{element.authenticationtype} needs {needed}"
+    return faults
+
+
+def _expected(kind: Kind, key: str) -> str:
+    return _EXPECTED_OF_KIND.get((kind, key)) or EXPECTED[key]
+
+
+def _wrong(expected: str, values: Mapping[str, object], key: str) -> str:
+    """What was expected and what came; a value that may be a secret is never shown."""
+    if key not in values:
+        return f"required: {expected}"
+    if key in Element.SECRETS:
+        return f"expected {expected}"
+    value = values[key]
+    shown = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
+    return f"expected {expected}, got {shown[:80]}"
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
+
+
+def _dotted(path: yamllines.Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+@functools.cache
+def _adapter(kind: Kind) -> TypeAdapter[AnyElement]:
+    return TypeAdapter(ELEMENT_TYPES[kind])
+
+
+def plain(element: AnyElement) -> dict[str, Any]:
+    """An element as plain data without what is default: the form in which it travels."""
+    data: dict[str, Any] = {"type": element.kind.value}
+    for field in fields(element):
+        value = getattr(element, field.name)
+        if field.default is MISSING or value != field.default:
+            data[field.name] = value.plain() if isinstance(value, Secret) else value
+    return data
+
+
+def dumps(element: AnyElement) -> str:
+    """An element as one line of JSON; :func:`loads` reads it back."""
+    return json.dumps(plain(element), separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=65536)
+def loads(text: str) -> AnyElement:
+    """The element of a line of JSON that :func:`dumps` wrote; the same text gives the same object.
+
+    Raises:
+        ValueError: the text is no element.
+    """
+    data = json.loads(text)
+    return _adapter(Kind(data.pop("type"))).validate_python(data)

@@ -1,0 +1,112 @@
+"""The settings of a Postbeat process: command line, then environment, then default."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+
+from postbeat.message import ORIGINATOR
+from postbeat.secrets import Keys, SiteKeyError
+
+PREFIX = "POSTBEAT_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what was expected."""
+
+
+def _host_name() -> str:
+    name = socket.gethostname()
+    return name if name.isascii() and " " not in name else "localhost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process needs beyond its profile. Each is read from ``POSTBEAT_<NAME>``."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    redis_url: str = ""
+    key: str = field(default="", repr=False)
+    key_file: str = ""
+    profile: str = ""
+    region: str = ""
+    originator: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")] = ORIGINATOR
+    helo_name: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,253}$")] = field(
+        default_factory=_host_name
+    )
+    concurrency: Annotated[int, Ge(1), Le(20000)] = 1000
+    grace: Annotated[float, Ge(0), Le(3600)] = 10.0
+    task_events: bool = True
+
+    def keys(self) -> Keys | None:
+        """The site's keys, or None where neither POSTBEAT_KEY nor POSTBEAT_KEY_FILE is set.
+
+        Raises:
+            SettingsError: the key or its file is not usable.
+        """
+        try:
+            if self.key_file:
+                text = Path(self.key_file).read_text(encoding="ascii")
+                return Keys.parse(text.splitlines(), self.key_file)
+            if self.key:
+                return Keys.parse(self.key.replace(",", "\n").splitlines(), f"{PREFIX}KEY")
+        except OSError as error:
+            raise SettingsError(f"cannot read the key file {self.key_file}: {error.strerror}") from error
+        except (SiteKeyError, UnicodeDecodeError) as error:
+            raise SettingsError(str(error)) from error
+        return None
+
+    def needed_keys(self) -> Keys:
+        """The site's keys.
+
+        Raises:
+            SettingsError: none is set.
+        """
+        keys = self.keys()
+        if keys is None:
+            raise SettingsError(
+                "no site key: set POSTBEAT_KEY_FILE (or POSTBEAT_KEY) to a key made with: postbeat key"
+            )
+        return keys
+
+    def needed_redis_url(self) -> str:
+        """The URL of Redis.
+
+        Raises:
+            SettingsError: none is set.
+        """
+        if not self.redis_url:
+            raise SettingsError("no Redis: set POSTBEAT_REDIS_URL or give --redis, as redis://host:6379/0")
+        return self.redis_url
+
+
+_ADAPTER = TypeAdapter(Settings)
+_NAMES = tuple(Settings.__dataclass_fields__)
+
+
+def load(environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:  # noqa: ANN401
+    """The settings of this process; what is ``given`` (and not None) wins over the environment.
+
+    Raises:
+        SettingsError: a value is not what its setting takes.
+    """
+    values: dict[str, Any] = {}
+    for name in _NAMES:
+        text = environ.get(PREFIX + name.upper(), "")
+        if text:
+            values[name] = text
+    values.update({name: value for name, value in given.items() if value is not None})
+    try:
+        return _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = str(problem["loc"][0])
+        raise SettingsError(f"{PREFIX}{name.upper()}: {problem['msg']}, got {values.get(name)!r}") from error

@@ -1,0 +1,168 @@
+"""What beat does with the store: claims the grid, and turns silence into UNKNOWN. Not asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from postbeat import slots
+from postbeat.model import (
+    Fault,
+    FaultCode,
+    Kind,
+    Level,
+    Pair,
+    Phase,
+    Poll,
+    Result,
+    Side,
+    SmtpElement,
+)
+from postbeat.profile import Profile
+from postbeat.store import keys, records
+from postbeat.store.records import Pending
+from postbeat.store.worker import WAKING_MS
+
+SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time that is one beat's to fire: after ``from_us``, up to and with ``to_us``.
+
+    ``from_us`` is None when the grid was never fired before.
+    """
+
+    from_us: int | None
+    to_us: int
+
+
+class BeatStore:
+    """The store as seen from beat. Every method may raise ``redis.exceptions.RedisError``."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Redis = Redis.from_url(
+            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
+        )
+        self._claim = self._redis.register_script(keys.script("claim"))
+        self._record = self._redis.register_script(keys.script("record"))
+        self._wake = self._redis.register_script(keys.script("wake"))
+
+    def now_us(self) -> int:
+        """The one clock."""
+        seconds, micros = self._redis.time()
+        return seconds * 1_000_000 + micros
+
+    def claim(self) -> Stretch:
+        """Claims the time up to now."""
+        cursor, now_us = cast("list[str]", self._claim(keys=[keys.CURSOR], args=[]))
+        return Stretch(int(cursor) if cursor else None, int(now_us))
+
+    def expect(self, profile: Profile, now_us: int) -> None:
+        """Expects a first result of every pair that has none yet: a region without workers is seen."""
+        scores = {str(pair): now_us + records.silence_us(element) for pair, element in profile.active()}
+        names = list(scores)
+        for begin in range(0, len(names), 1000):
+            part = {name: scores[name] for name in names[begin : begin + 1000]}
+            self._redis.zadd(keys.EXPECTED, part, nx=True)
+
+    def sweep(self, profile: Profile) -> int:
+        """Turns silence into UNKNOWN results. Returns how many were recorded.
+
+        Pairs that are not in the profile any more are forgotten: nothing is expected of them.
+        """
+        now_us = self.now_us()
+        recorded = 0
+        for member in self._due(keys.EXPECTED, now_us):
+            name, _, half = member.partition("/")
+            pair = Pair.parse(name)
+            element = _polled(profile, pair)
+            if element is None:
+                self._retire(member)
+            elif half:
+                recorded += self._unread(profile, element, member, pair, now_us)
+            else:
+                recorded += self._silent_pair(element, pair, now_us)
+        for text in self._due(keys.OPEN, now_us):
+            poll = Poll.parse(text)
+            element = _polled(profile, poll.pair)
+            if element is None:
+                self._redis.zrem(keys.OPEN, text)
+            else:
+                recorded += self._silent(element, poll, now_us)
+        return recorded
+
+    def readers_to_wake(self) -> Iterator[str]:
+        """How to wake the readers that mailboxes with pending messages lack."""
+        found = cast("dict[str, str]", self._redis.hgetall(keys.MAILBOXES))
+        for mailbox, wake in found.items():
+            names = [keys.pending(mailbox), keys.lease(mailbox), keys.waking(mailbox)]
+            if self._wake(keys=names, args=[WAKING_MS]) == 1:
+                yield wake
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._redis.close()
+
+    def _due(self, key: str, now_us: int) -> list[str]:
+        return cast("list[str]", self._redis.zrangebyscore(key, 0, now_us, start=0, num=SWEEP_LIMIT))
+
+    def _retire(self, member: str) -> None:
+        with self._redis.pipeline() as pipe:
+            pipe.zrem(keys.EXPECTED, member)
+            if "/" not in member:
+                pipe.delete(keys.pair(member))
+                for phase in Phase:
+                    pipe.hdel(keys.latest(phase), member)
+            pipe.execute()
+
+    def _silent_pair(self, element: SmtpElement, pair: Pair, now_us: int) -> int:
+        """The poll after the last one did not come in time; if long silence was slept over, several."""
+        slot = cast("str | None", self._redis.hget(keys.pair(str(pair)), "slot"))
+        score = self._redis.zscore(keys.EXPECTED, str(pair)) or now_us
+        interval_us = round(element.poll * 1e6)
+        more = int((now_us - score) // interval_us) if slot else 0
+        last = int(slot) if slot else slots.slot_at(pair, element.poll, now_us) - 1
+        poll = Poll(pair.element, pair.region, last + 1 + more)
+        # As of the moment when the poll should have come, so that the next silence counts an interval later.
+        at_us = int(score) + (1 + more) * interval_us - records.silence_us(element)
+        return self._silent(element, poll, at_us, more)
+
+    def _silent(self, element: SmtpElement, poll: Poll, at_us: int, more: int = 0) -> int:
+        text = f"No result from region {poll.region}: is a worker running for queue probe.{poll.region}?"
+        result = _unknown(poll, Phase.SEND, element.kind, text, at_us)
+        names, values = records.send_call(element, result, silent_polls=more)
+        return int(records.recorded(self._record(keys=names, args=values)))
+
+    def _unread(self, profile: Profile, element: SmtpElement, member: str, pair: Pair, now_us: int) -> int:
+        """Messages whose time is long over, and no reader came to look for them."""
+        self._redis.zrem(keys.EXPECTED, member)
+        reader = profile.reader_of(element)
+        if reader is None:
+            return 0
+        overdue_us = now_us - records.silence_us(element)
+        pending = cast("dict[str, str]", self._redis.hgetall(keys.pending(reader.mailbox)))
+        recorded = 0
+        for message in map(Pending.loads, pending.values()):
+            if message.poll.pair == pair and message.expires_at_us < overdue_us:
+                queue = f"read.{pair.region}"
+                text = f"No reader looked into {reader.name}: is a worker running for queue {queue}?"
+                result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us)
+                names, values = records.read_call(result, reader.mailbox, "")
+                recorded += records.recorded(self._record(keys=names, args=values))
+        return recorded
+
+
+def _polled(profile: Profile, pair: Pair) -> SmtpElement | None:
+    element = profile.elements.get(pair.element)
+    if isinstance(element, SmtpElement) and element.active and pair.region in element.regions:
+        return element
+    return None
+
+
+def _unknown(poll: Poll, phase: Phase, kind: Kind, text: str, at_us: int) -> Result:
+    fault = Fault(Side.LOCAL, FaultCode.SILENT, text)
+    return Result(poll, phase, kind, Level.UNKNOWN, text, at_us, fault=fault)

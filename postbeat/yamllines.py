@@ -1,0 +1,121 @@
+"""YAML as plain data that remembers the line of every value.
+
+Only what a configuration needs: ``true`` and ``false`` are the only truth values (a region may be called
+``no``), numbers are decimal, and a key may stand only once in its mapping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+NODE_LIMIT = 2_000_000  # values after aliases are expanded: a few lines of YAML could otherwise fill memory
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class Lines:
+    """The line, from 1, of each key path."""
+
+    of: dict[Path, int] = field(default_factory=dict)
+
+    def line(self, path: Path) -> int:
+        """The line of a path, or of the nearest one above it that exists."""
+        while path and path not in self.of:
+            path = path[:-1]
+        return self.of.get(path, 1)
+
+
+class YamlError(Exception):
+    """The text is not usable YAML; ``line`` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+def load(text: str) -> tuple[Any, Lines]:
+    """The data of a YAML text, and its lines.
+
+    Raises:
+        YamlError: the text is not YAML, repeats a key, or grows beyond NODE_LIMIT values.
+    """
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise YamlError(
+            mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"
+        ) from error
+    except yaml.YAMLError as error:
+        raise YamlError(1, f"not YAML: {error}") from error
+    if root is None:
+        return None, Lines()
+    reading = _Reading()
+    return reading.value(root, (), set()), reading.lines
+
+
+class _Reading:
+    def __init__(self) -> None:
+        self.lines = Lines()
+        self._count = 0
+
+    def value(self, node: Any, path: Path, above: set[int]) -> Any:
+        line = node.start_mark.line + 1
+        self._count += 1
+        if self._count > NODE_LIMIT or id(node) in above:
+            raise YamlError(line, "the aliases of this file expand without end")
+        self.lines.of.setdefault(path, line)
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        above = above | {id(node)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index), above) for index, item in enumerate(node.value)]
+        return {key: self.value(item, (*path, key), above) for key, item in self._items(node, path, above)}
+
+    def _items(self, node: Any, path: Path, above: set[int]) -> Iterator[tuple[str, Any]]:
+        """The keys of a mapping and their nodes; what ``<<`` merges in comes after the mapping's own."""
+        own: set[str] = set()
+        merged: list[Any] = []
+        for key_node, item in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged.append(item)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise YamlError(line, "a key must be a word")
+            if key_node.value in own:
+                raise YamlError(line, f"the key {key_node.value!r} stands here a second time")
+            own.add(key_node.value)
+            self.lines.of[(*path, key_node.value)] = line
+            yield key_node.value, item
+        for item in merged:
+            if not isinstance(item, yaml.MappingNode) or id(item) in above:
+                raise YamlError(item.start_mark.line + 1, "<<: needs a mapping")
+            for key, inner in self._items(item, path, above | {id(item)}):
+                if key not in own:
+                    own.add(key)
+                    yield key, inner
+
+
+def _scalar(node: Any) -> Any:
+    text: str = node.value
+    if node.style or node.tag == "tag:yaml.org,2002:str":
+        return text
+    plain = {"": None, "~": None, "null": None, "true": True, "false": False}
+    if text in plain:
+        return plain[text]
+    if _INTEGER.fullmatch(text) and len(text) <= 18:
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
