@@ -1,0 +1,49 @@
+"""The Celery application: ``celery -A workers.app worker``, or ``postbeat worker --region R``."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Queue
+
+from postbeat import settings
+from workers import queues
+
+
+def make_app(config: settings.Settings) -> Celery:
+    """The application for these settings: Redis as broker, no result backend, the asyncio pool.
+
+    Raises:
+        SettingsError: Redis is not named.
+    """
+    app = Celery("postbeat", include=["workers.tasks"])
+    app.conf.update(
+        broker_url=broker_url(config.needed_redis_url()),
+        # At most once: messages are not copied to an unacknowledged set; what is lost is seen as silence.
+        broker_transport_options={"ack_emulation": False, "socket_keepalive": True},
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_ignore_result=True,
+        task_default_queue="postbeat",
+        task_queues=[Queue(name) for name in queues.of_region(config.region)] if config.region else None,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_pool="workers.pool:TaskPool",
+        worker_concurrency=config.concurrency,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_send_task_events=config.task_events,
+        worker_hijack_root_logger=True,
+        worker_max_tasks_per_child=None,
+        beat_scheduler="beat_schedule.scheduler:GridScheduler",
+        postbeat_grace_s=config.grace,
+    )
+    return app
+
+
+def broker_url(redis_url: str) -> str:
+    """The name that Celery has for a Redis on a Unix socket; other URLs are the same."""
+    scheme, separator, rest = redis_url.partition("://")
+    return f"redis+socket://{rest}" if scheme == "unix" and separator else redis_url
+
+
+app = make_app(settings.load())
