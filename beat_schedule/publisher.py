@@ -10,10 +10,10 @@ from typing import Any
 from celery import Celery
 
 from beat_schedule.grid import Due
-from postbeat import profile
+from postbeat import profile, queues
 from postbeat.model import SmtpElement
 from postbeat.profile import Profile
-from workers import queues
+from workers.readers import send_reader
 
 BATCH = 500
 
@@ -52,7 +52,7 @@ class Publisher:
 
     def send_reader(self, wake: str) -> None:
         """Publishes one ``mailbox.read``."""
-        queues.send_reader(self._app, wake)
+        send_reader(self._app, wake)
 
     def close(self) -> None:
         """Closes the connection; the next poll opens another."""

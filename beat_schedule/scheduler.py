@@ -26,6 +26,7 @@ SWEEP_S = 1.0
 SHORTEST_WAIT_S = 0.02  # polls that are due closer together than this go out in one batch
 LONGEST_WAIT_S = 0.5
 _AWAY = (RedisError, OperationalError, OSError)
+CATCH_UP_US = 10_000_000  # polls that fell due while no beat ran are fired, unless they are older than this
 FIRST_POLLS = 1000  # on the very first start, up to so many pairs are polled at once instead of in their turn
 
 
@@ -40,17 +41,22 @@ class GridScheduler(Scheduler):
         """Loads the profile; Celery calls this once at the start.
 
         Raises:
-            ProfileError: the profile is not valid.
-            SettingsError: a setting is missing.
+            SystemExit: the profile is not valid, or a setting is missing; the message is for people.
         """
         config = settings.load()
-        if not config.profile:
-            raise settings.SettingsError("no profile: set POSTBEAT_PROFILE, or start: postbeat beat PROFILE")
-        self._path = Path(config.profile)
-        self._keys: Keys | None = config.keys()
-        self._store = BeatStore(config.needed_redis_url())
-        self._fingerprint = profiles.fingerprint(self._path)
-        self._use(self._load())
+        try:
+            if not config.profile:
+                raise settings.SettingsError(
+                    "no profile: set POSTBEAT_PROFILE, or start: postbeat beat PROFILE"
+                )
+            self._path = Path(config.profile)
+            self._keys: Keys | None = config.keys()
+            self._store = BeatStore(config.needed_redis_url())
+            self._fingerprint = profiles.fingerprint(self._path)
+            loaded = self._load()
+        except (ProfileError, settings.SettingsError) as error:
+            raise SystemExit(f"beat cannot start:\n{error}") from error
+        self._use(loaded)
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:  # noqa: ANN401  Celery's own signature
         """Fires what is due. Returns how long to sleep, in seconds."""
@@ -94,7 +100,8 @@ class GridScheduler(Scheduler):
     def _use(self, sealed: Profile) -> None:
         self._profile = sealed
         self._now_us = self._store.now_us()
-        self._grid = Grid(sealed.active(), self._now_us)
+        fired_to_us = self._store.fired_to_us() or self._now_us
+        self._grid = Grid(sealed.active(), max(fired_to_us, self._now_us - CATCH_UP_US))
         self._publisher = Publisher(self.app, sealed)
         self._store.expect(sealed, self._now_us)
 

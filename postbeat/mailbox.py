@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,12 +77,18 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all readers of a worker share."""
+    """What all readers of a worker share.
+
+    ``orphans`` is whether old messages of ours that nobody waits for are deleted; ``looked`` is told of each
+    look.
+    """
 
     keys: Keys
     clock: Clock
     lag: LagMeter
     worker: str
+    orphans: bool = True
+    looked: Callable[[tuple[Attempt, ...]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ class _Visit:
                 await self._finish()
                 return
             made = await attempts.run(self._element, self._look, self._tools.clock, self._tools.lag)
+            if self._tools.looked is not None:
+                self._tools.looked(made)
             settled = await self._settle(pending, made)
             await self._tidy(pending)
             memory = self._memory.without(self._sightings)
@@ -288,7 +296,8 @@ class _Visit:
             return True
         if poll in pending:
             return pending[poll].attempt != sighting.token.attempt
-        return self._tools.clock.now_us() - sighting.token.sent_at_us > ORPHAN_US
+        age_us = self._tools.clock.now_us() - sighting.token.sent_at_us
+        return self._tools.orphans and age_us > ORPHAN_US
 
     async def _finish(self) -> None:
         session, self._session = self._session, None

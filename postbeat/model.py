@@ -424,3 +424,16 @@ class Result:
     def decisive(self) -> Attempt | None:
         """The attempt that the result speaks of: the last."""
         return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a pair's level, with the result that brought it about."""
+
+    pair: Pair
+    was: Level
+    level: Level
+    at_us: int
+    poll: Poll
+    phase: Phase
+    message: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
-from postbeat import settings
-from workers import queues
+from postbeat import queues, settings
 
 
 def make_app(config: settings.Settings) -> Celery:
@@ -15,6 +14,7 @@ def make_app(config: settings.Settings) -> Celery:
     Raises:
         SettingsError: Redis is not named.
     """
+    names = queues.of_region(config.region) if config.region else ()
     app = Celery("postbeat", include=["workers.tasks"])
     app.conf.update(
         broker_url=broker_url(config.needed_redis_url()),
@@ -24,7 +24,7 @@ def make_app(config: settings.Settings) -> Celery:
         broker_connection_max_retries=None,
         task_ignore_result=True,
         task_default_queue="postbeat",
-        task_queues=[Queue(name) for name in queues.of_region(config.region)] if config.region else None,
+        task_queues=[Queue(name, routing_key=name) for name in names] or None,
         task_serializer="json",
         accept_content=["json"],
         worker_pool="workers.pool:TaskPool",

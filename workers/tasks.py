@@ -7,13 +7,14 @@ import logging
 
 from redis.exceptions import RedisError
 
-from postbeat import mailbox, profile
+from postbeat import mailbox, profile, queues
 from postbeat.model import MailboxElement, Poll, Result, SmtpElement
 from postbeat.store.wake import wake_text
 from postbeat.store.worker import LeaseLostError
-from workers import context, queues
+from workers import context
 from workers.app import app
 from workers.pool import await_
+from workers.readers import send_reader
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def smtp_send(element: str, reader: str, poll: str) -> str:
     """
     result, wake = await_(_send(element, reader, Poll.parse(poll)))
     if wake:
-        queues.send_reader(app, wake)
+        send_reader(app, wake)
     return result.level
 
 

@@ -1,1 +1,48 @@
-"""The ``postbeat`` command."""
+"""The ``postbeat`` command. Each module of this package holds the commands of one purpose."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+
+import click
+
+_COMMANDS = {
+    "demo": "postbeat.cli.site",
+    "up": "postbeat.cli.site",
+    "check": "postbeat.cli.profile",
+    "schedule": "postbeat.cli.profile",
+    "key": "postbeat.cli.profile",
+    "probe": "postbeat.cli.probe",
+    "worker": "postbeat.cli.processes",
+    "beat": "postbeat.cli.processes",
+    "status": "postbeat.cli.show",
+    "results": "postbeat.cli.show",
+    "events": "postbeat.cli.show",
+}
+
+
+class _Lazy(click.Group):
+    """Imports only the module of the command that is called, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order in which a new user needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("postbeat"), prog_name="postbeat")
+def main() -> None:
+    """Measures whether mail really works.
+
+    Postbeat sends a small signed message over SMTP, finds it again in the mailbox over IMAP4 or POP3, from
+    several regions at once, and times every stage.
+
+    Try it: postbeat demo
+    """

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 # They protect the memory of a machine where nobody reads what is sent.
 MESSAGE_BYTES_LIMIT = 10 * 1024 * 1024
@@ -74,6 +75,7 @@ class Mailbox:
     watchers: set[Callable[[], None]] = field(default_factory=set)
     _messages: dict[int, Message] = field(default_factory=dict)
     _size: int = 0
+    _held: int = 0
 
     @property
     def full(self) -> bool:
@@ -81,22 +83,26 @@ class Mailbox:
         return not self._has_room(MESSAGE_BYTES_LIMIT)
 
     def _has_room(self, size: int) -> bool:
-        return len(self._messages) < MESSAGES_LIMIT and self._size + size <= MAILBOX_BYTES_LIMIT
+        count = len(self._messages) + self._held
+        return count < MESSAGES_LIMIT and self._size + size <= MAILBOX_BYTES_LIMIT
 
-    def deliver(self, data: bytes, flags: Iterable[str] = ()) -> Message:
-        """Stores a message.
+    def hold(self, data: bytes, flags: Iterable[str] = ()) -> Callable[[], None]:
+        """Takes a message that nobody sees until the function returned is called, once.
 
         Raises:
             MailboxFullError: there is no room for it.
         """
         if not self._has_room(len(data)):
             raise MailboxFullError
-        message = Message(self.next_uid, data, datetime.now(UTC), frozenset(flags))
-        self._messages[message.uid] = message
         self._size += len(data)
+        self._held += 1
+        return partial(self._show, data, frozenset(flags))
+
+    def _show(self, data: bytes, flags: frozenset[str]) -> None:
+        self._held -= 1
+        self._messages[self.next_uid] = Message(self.next_uid, data, datetime.now(UTC), flags)
         self.next_uid += 1
         self._tell()
-        return message
 
     def remove(self, messages: Iterable[Message]) -> None:
         """Deletes these messages; those that are gone already do not matter."""

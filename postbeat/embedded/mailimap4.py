@@ -9,6 +9,7 @@ change only when a session is told, header fields as they came, parts of them, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from email.utils import format_datetime
 from typing import Any, BinaryIO, TypeAlias
@@ -24,6 +25,8 @@ FOLDER = "INBOX"
 FLAGS = ("\\Answered", DELETED, "\\Draft", "\\Flagged", SEEN)
 
 Write: TypeAlias = Callable[[bytes], None]
+
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"(?: |$)')
 
 
 class Shown:
@@ -236,6 +239,19 @@ class Imap4Session(imap4.IMAP4Server):
             self.sendPositiveResponse(None, b"[UIDNEXT %d]" % mbox.getUIDNext())
         super()._cbSelectWork(mbox, cmdName, tag)
 
+    def sendContinuationRequest(self, msg: bytes | None = None) -> None:
+        """Has the client go on. Twisted leaves the space out where nothing follows (RFC 3501 section 7.5)."""
+        self.sendLine(b"+ " + (msg or b""))
+
+    def arg_astring(self, line: bytes, final: bool = False) -> Any:
+        """A string; Twisted would leave the quotes and backslashes in it escaped (RFC 3501 section 9)."""
+        quoted = _QUOTED.match(line)
+        if quoted is None:
+            return super().arg_astring(line, final)
+        return re.sub(rb"\\(.)", rb"\1", quoted[1]), line[quoted.end() :]
+
+    unauth_LOGIN = (imap4.IMAP4Server.do_LOGIN, arg_astring, imap4.IMAP4Server.arg_finalastring)
+
     def do_NOOP(self, tag: bytes) -> None:
         """NOOP (RFC 3501 section 6.1.2): the moment at which new mail is told of."""
         self._catch_up()
@@ -275,7 +291,7 @@ class Imap4Session(imap4.IMAP4Server):
             self.sendNegativeResponse(tag, b"[OVERQUOTA] The mailbox is full")
             return
         given = [_spelled(flag.decode("ascii")) for flag in flags or ()]
-        self.account.mailbox.deliver(file.read(), given)
+        self.account.mailbox.hold(file.read(), given)()
         self._catch_up()
         self.sendPositiveResponse(tag, b"APPEND completed")
 

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any
 
-from twisted.cred.credentials import CramMD5Credentials
-from twisted.internet.protocol import ServerFactory
 from twisted.mail import pop3
 from zope.interface import implementer
 
@@ -49,6 +47,10 @@ class Pop3Session(pop3.POP3):
     def listCapabilities(self) -> list[bytes]:
         """What CAPA tells."""
         return [b"TOP", b"USER", b"UIDL", b"PIPELINING", b"SASL " + b" ".join(self.factory.challengers)]
+
+    def authenticateUserAPOP(self, user: bytes, digest: bytes) -> Any:
+        """APOP (RFC 1939 section 7). Twisted compares the digest with a text."""
+        return super().authenticateUserAPOP(user, digest.decode("ascii", "replace"))
 
     def state_COMMAND(self, line: bytes) -> None:
         """Runs a command; whatever is wrong with it, the connection lasts."""
@@ -105,11 +107,3 @@ class Pop3Session(pop3.POP3):
         # A line that begins with a dot gets another one (RFC 1939 section 3).
         stuffed = (b"\r\n" + ended).replace(b"\r\n.", b"\r\n..")
         self.transport.write(b"+OK" + stuffed + b".\r\n")
-
-
-class Pop3Factory(ServerFactory):
-    """Makes the sessions. Twisted looks for the mechanisms of AUTH here."""
-
-    noisy = False
-    challengers: ClassVar[dict[bytes, type]] = {b"CRAM-MD5": CramMD5Credentials}
-    protocol = Pop3Session

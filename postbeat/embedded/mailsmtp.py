@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from twisted.cred.credentials import CramMD5Credentials
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 from twisted.mail import smtp
 from twisted.mail.imap4 import PLAINCredentials
 from twisted.mail.interfaces import IMessageDelivery, IMessageSMTP
@@ -29,10 +29,11 @@ _UNPRINTABLE = re.compile(rb"[^!-~]")
 
 @implementer(IMessageSMTP)
 class Incoming:
-    """A message on its way into a mailbox."""
+    """A message on its way into a mailbox, where it is seen after a delay."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, delay_s: float) -> None:
         self._mailbox = mailbox
+        self._delay_s = delay_s
         self._lines: list[bytes] = []
         self._size = 0
 
@@ -46,9 +47,13 @@ class Incoming:
     def eomReceived(self) -> defer.Deferred[None]:
         """Delivers the message."""
         try:
-            self._mailbox.deliver(b"\r\n".join(self._lines) + b"\r\n")
+            show = self._mailbox.hold(b"\r\n".join(self._lines) + b"\r\n")
         except MailboxFullError as error:
             return defer.fail(error)
+        if self._delay_s > 0:
+            reactor.callLater(self._delay_s, show)
+        else:
+            show()
         return defer.succeed(None)
 
     def connectionLost(self) -> None:
@@ -60,8 +65,9 @@ class Incoming:
 class Delivery:
     """Where mail for an address goes: to the user of that name, in whatever domain."""
 
-    def __init__(self, find: Callable[[bytes], Mailbox | None]) -> None:
+    def __init__(self, find: Callable[[bytes], Mailbox | None], delay_s: float = 0) -> None:
         self._find = find
+        self._delay_s = delay_s
 
     def validateFrom(self, helo: object, origin: smtp.Address) -> smtp.Address:
         """Takes every sender."""
@@ -75,7 +81,7 @@ class Delivery:
             raise smtp.SMTPServerError(550, "5.1.1 There is no such user here")
         if mailbox.full:
             raise smtp.SMTPServerError(452, "4.2.2 The mailbox is full")
-        return lambda: Incoming(mailbox)
+        return lambda: Incoming(mailbox, self._delay_s)
 
 
 class SmtpSession(smtp.ESMTP):

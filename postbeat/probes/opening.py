@@ -21,7 +21,6 @@ from postbeat.model import (
 )
 from postbeat.probes.session import Login
 from postbeat.timeline import Timeline
-from postbeat.wire import sasl
 
 # What servers say when our own sessions are too many or hold the mailbox, where they have no code for it.
 _OUR_DOING = re.compile(
@@ -108,7 +107,7 @@ async def open_mailbox(
             await stream.start_tls(_given(tls), _name(element), timeline)
             await _learn(session, timeline)
         with timeline.stage("login"), _hiding(login):
-            timeline.reply(redacted(await session.log_in(element.authenticationtype, login), login))
+            timeline.reply(login.hidden_in(await session.log_in(element.authenticationtype, login)))
     except BaseException:
         session.abort()
         raise
@@ -172,22 +171,12 @@ def refuse_unread(unread: int) -> None:
         raise RemoteFault(FaultCode.PROTOCOL, "the server sent data between STARTTLS and the handshake")
 
 
-def redacted(text: str, login: Login) -> str:
-    """A server's text without the secrets of the login, which some servers echo."""
-    plain = f"\0{login.username}\0{login.password}".encode("utf-8", "replace")
-    secrets = (sasl.encoded(plain).decode("ascii"), login.password, login.sharedsecret)
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
-
-
 @contextmanager
 def _hiding(login: Login) -> Iterator[None]:
     try:
         yield
     except FaultError as error:
-        message = redacted(error.message, login)
+        message = login.hidden_in(error.message)
         if message == error.message:
             raise
         raise type(error)(error.code, message, status=error.status) from None

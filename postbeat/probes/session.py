@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, Self
 
+from postbeat.wire import sasl
+
 HEADER_LIMIT = 64 * 1024  # bytes of one message's header that are looked at; the rest is not fetched
 SCAN_LIMIT = 500  # messages handled by one scan; a scan that finds so many has probably more to find
 
@@ -17,6 +19,14 @@ class Login:
     username: str
     password: str = field(repr=False)
     sharedsecret: str = field(default="", repr=False)
+
+    def hidden_in(self, text: str) -> str:
+        """A server's text without these secrets, which some servers echo."""
+        plain = f"\0{self.username}\0{self.password}".encode("utf-8", "replace")
+        for secret in (sasl.encoded(plain).decode("ascii"), self.password, self.sharedsecret):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import NoReturn
 
 import aiosmtplib
 from aiosmtplib import SMTPResponse
@@ -64,8 +63,11 @@ async def send(
     )
     try:
         await _converse(client, element, access.login, outgoing, readings)
+    except aiosmtplib.SMTPResponseException as error:
+        error.message = access.login.hidden_in(error.message)
+        raise _refusal(error, timeline.open_stage) from None
     except aiosmtplib.SMTPException as error:
-        _raise_fault(error, timeline.open_stage)
+        raise _fault(error, timeline.open_stage) from error
     except OSError as error:
         raise dial.explained(error, f"in stage {timeline.open_stage}") from error
     finally:
@@ -137,7 +139,7 @@ async def _authenticate(
             response = await client.auth_plain(login.username, login.password)
         else:
             response = await client.auth_crammd5(login.username, login.sharedsecret or login.password)
-        readings.replied(response)
+        readings.replied(SMTPResponse(response.code, login.hidden_in(response.message)))
 
 
 async def _deliver(client: aiosmtplib.SMTP, outgoing: Outgoing, readings: Readings) -> None:
@@ -199,17 +201,13 @@ _REFUSED = {
 }
 
 
-def _raise_fault(error: aiosmtplib.SMTPException, stage: str) -> NoReturn:
-    """Raises the fault that an error of aiosmtplib stands for."""
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        raise _refusal(error, stage) from error
+def _fault(error: aiosmtplib.SMTPException, stage: str) -> FaultError:
+    """The fault that an error of aiosmtplib without a reply stands for."""
     if isinstance(error.__cause__, OSError):
-        raise dial.explained(error.__cause__, f"in stage {stage}") from error
+        return dial.explained(error.__cause__, f"in stage {stage}")
     if isinstance(error, ConnectionError):
-        raise RemoteFault(
-            FaultCode.DISCONNECTED, f"the server closed the connection in stage {stage}"
-        ) from error
-    raise LocalFault(FaultCode.INTERNAL, f"{type(error).__name__} in stage {stage}") from error
+        return RemoteFault(FaultCode.DISCONNECTED, f"the server closed the connection in stage {stage}")
+    return LocalFault(FaultCode.INTERNAL, f"{type(error).__name__} in stage {stage}")
 
 
 def _refusal(error: aiosmtplib.SMTPResponseException, stage: str) -> FaultError:

@@ -8,7 +8,7 @@ from typing import cast
 
 from redis import Redis
 
-from postbeat import slots
+from postbeat import queues, slots
 from postbeat.model import (
     Fault,
     FaultCode,
@@ -60,6 +60,11 @@ class BeatStore:
         """Claims the time up to now."""
         cursor, now_us = cast("list[str]", self._claim(keys=[keys.CURSOR], args=[]))
         return Stretch(int(cursor) if cursor else None, int(now_us))
+
+    def fired_to_us(self) -> int | None:
+        """The moment up to which the grid was fired, or None where it never was."""
+        cursor = cast("str | None", self._redis.get(keys.CURSOR))
+        return int(cursor) if cursor else None
 
     def expect(self, profile: Profile, now_us: int) -> None:
         """Expects a first result of every pair that has none yet: a region without workers is seen."""
@@ -132,7 +137,9 @@ class BeatStore:
         return self._silent(element, poll, at_us, more)
 
     def _silent(self, element: SmtpElement, poll: Poll, at_us: int, more: int = 0) -> int:
-        text = f"No result from region {poll.region}: is a worker running for queue probe.{poll.region}?"
+        text = (
+            f"No result from region {poll.region}: is a worker running for queue {queues.probe(poll.region)}?"
+        )
         result = _unknown(poll, Phase.SEND, element.kind, text, at_us)
         names, values = records.send_call(element, result, silent_polls=more)
         return int(records.recorded(self._record(keys=names, args=values)))
@@ -148,7 +155,7 @@ class BeatStore:
         recorded = 0
         for message in map(Pending.loads, pending.values()):
             if message.poll.pair == pair and message.expires_at_us < overdue_us:
-                queue = f"read.{pair.region}"
+                queue = queues.read(pair.region)
                 text = f"No reader looked into {reader.name}: is a worker running for queue {queue}?"
                 result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us)
                 names, values = records.read_call(result, reader.mailbox, "")

@@ -2,7 +2,7 @@
 
 | key | type | what |
 | --- | --- | --- |
-| postbeat:pair:PAIR | hash | level, since_us, why, level of each half, slot, counts ``n:PHASE:LEVEL`` |
+| postbeat:pair:PAIR | hash | level, since_us, why, each half's level, slot, reads, counts ``n:PHASE:LEVEL`` |
 | postbeat:latest:PHASE | hash | pair -> the latest result of that phase |
 | postbeat:results | stream | every result |
 | postbeat:events | stream | every change of a level |

@@ -43,7 +43,7 @@ local function send_bookkeeping()
   if missed > 0 then
     redis.call('HINCRBY', KEYS[1], 'n:send:UNKNOWN', string.format('%d', missed))
   end
-  redis.call('HSET', KEYS[1], 'slot', ARGV[3], 'interval_us', ARGV[9])
+  redis.call('HSET', KEYS[1], 'slot', ARGV[3], 'interval_us', ARGV[9], 'reads', ARGV[8])
   redis.call('ZADD', KEYS[5], ARGV[10], pair)
   return true
 end

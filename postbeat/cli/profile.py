@@ -1,0 +1,124 @@
+"""``postbeat check``, ``schedule`` and ``key``: what a site is made of, looked at without running it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from postbeat import queues, slots
+from postbeat.cli.common import errors_exit, json_option, load, print_json, profile_argument, say
+from postbeat.cli.render import console, plural
+from postbeat.model import Kind, Pair, SmtpElement
+from postbeat.profile import Profile, ProfileError
+from postbeat.secrets import new_key
+
+_SHOWN = 200  # rows of a table for people; --json has all
+
+
+@click.command()
+@profile_argument
+@json_option
+def check(profile: Path, as_json: bool) -> None:
+    """Validates PROFILE, a file or a folder of YAML files, and says all that is wrong with it.
+
+    Exit code 0: valid; 1: not valid.
+    """
+    try:
+        loaded = load(profile)
+    except ProfileError as error:
+        if as_json:
+            faults = [
+                {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
+                for fault in error.faults
+            ]
+            print_json({"valid": False, "faults": faults})
+        else:
+            click.echo("\n".join(str(fault) for fault in error.faults))
+            say(f"{plural(len(error.faults), 'fault')} in {profile}")
+        sys.exit(1)
+    summary = _summary(loaded)
+    if as_json:
+        print_json({"valid": True, **summary})
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in summary["elements"].items() if count)
+    click.echo(
+        f"{profile} is valid: {kinds}; {plural(summary['pairs'], 'pair')} of element and region,"
+        f" {summary['pollsPerSecond']:g} polls per second"
+    )
+
+
+def _summary(loaded: Profile) -> dict[str, Any]:
+    pairs = list(loaded.active())
+    return {
+        "elements": {
+            kind.value: sum(element.kind is kind for element in loaded.elements.values()) for kind in Kind
+        },
+        "regions": sorted({pair.region for pair, _ in pairs}),
+        "pairs": len(pairs),
+        "pollsPerSecond": round(sum(1 / element.poll for _, element in pairs), 3),
+    }
+
+
+@click.command()
+@profile_argument
+@click.option("--region", metavar="R", help="Only this region.")
+@json_option
+@errors_exit(1)
+def schedule(profile: Path, region: str | None, as_json: bool) -> None:
+    """Shows who fires when, and on which queue: the next poll of every pair of element and region.
+
+    The times follow from the names and intervals alone; every beat of this profile computes the same.
+    """
+    now_us = time.time_ns() // 1000
+    pairs = [
+        (pair, element) for pair, element in load(profile).active() if region is None or pair.region == region
+    ]
+    rows = sorted((_next(pair, element, now_us) for pair, element in pairs), key=lambda row: row["next"])
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("next poll (UTC)", "in", "element", "region", "queue", "every", "phase", box=None)
+    for row in islice(rows, _SHOWN):
+        at = datetime.fromtimestamp(row["next"], UTC)
+        table.add_row(
+            f"{at:%H:%M:%S}.{at.microsecond // 1000:03}",
+            f"{row['next'] - now_us / 1e6:.1f} s",
+            row["element"],
+            row["region"],
+            row["queue"],
+            f"{row['every']:g} s",
+            f"{row['phase']:.3f} s",
+        )
+    console().print(table)
+    if len(rows) > _SHOWN:
+        say(f"and {len(rows) - _SHOWN} more; --json shows all")
+
+
+def _next(pair: Pair, element: SmtpElement, now_us: int) -> dict[str, Any]:
+    slot = slots.slot_at(pair, element.poll, now_us) + 1
+    return {
+        "element": pair.element,
+        "region": pair.region,
+        "queue": queues.probe(pair.region),
+        "every": element.poll,
+        "phase": slots.phase_us(pair, element.poll) / 1e6,
+        "next": slots.due_us(pair, element.poll, slot) / 1e6,
+        "poll": f"{pair}#{slot}",
+    }
+
+
+@click.command()
+def key() -> None:
+    """Prints a new site key: it signs the test messages and seals the secrets that travel.
+
+    Keep it in a file that only Postbeat can read, and name that file in POSTBEAT_KEY_FILE. To exchange a
+    key, put the new one on a line above the old one; drop the old one when its messages are through.
+    """
+    click.echo(new_key())

@@ -1,0 +1,162 @@
+"""``postbeat status``, ``results`` and ``events``: what Redis knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import click
+
+from postbeat import settings
+from postbeat.cli.common import errors_exit, json_option, print_json, redis_option, say
+from postbeat.cli.render import console, event_line, result_line, state_table
+from postbeat.model import Event, Level, Pair, Phase, Result
+from postbeat.roundtrip import half_as_data
+from postbeat.store import keys
+from postbeat.store.view import PairState, ViewStore
+
+element_option = click.option("--element", metavar="GLOB", default="*", help="Only elements of this name.")
+region_option = click.option("--region", metavar="GLOB", default="*", help="Only regions of this name.")
+count_option = click.option(
+    "-n", "--count", type=click.IntRange(0), default=20, show_default=True, help="The newest so many."
+)
+follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as new ones come, until Ctrl-C.")
+
+
+@contextmanager
+def _store(redis_url: str | None) -> Iterator[ViewStore]:
+    view = ViewStore(settings.load(redis_url=redis_url).needed_redis_url())
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def _matches(element: str, region: str) -> Callable[[Pair], bool]:
+    return lambda pair: fnmatchcase(pair.element, element) and fnmatchcase(pair.region, region)
+
+
+@click.command()
+@element_option
+@region_option
+@redis_option
+@json_option
+@errors_exit(1)
+def status(element: str, region: str, redis_url: str | None, as_json: bool) -> None:
+    """Shows where every element stands in every region, worst first."""
+    wanted = _matches(element, region)
+    with _store(redis_url) as view:
+        states = [state for state in view.states() if wanted(state.pair)]
+    if as_json:
+        print_json([_state_data(state) for state in states])
+    elif states:
+        console().print(state_table(states, time.time_ns() // 1000))
+    else:
+        say("Nothing is monitored in this Redis yet: start a beat (postbeat beat PROFILE) and workers.")
+
+
+def _state_data(state: PairState) -> dict[str, Any]:
+    data = state.round_trip.as_data()
+    return data | {
+        "level": state.level,
+        "since": None if state.since_us is None else state.since_us / 1e6,
+        "message": state.why,
+        "counts": {
+            phase: {level: state.counts.get(phase, {}).get(level, 0) for level in Level} for phase in Phase
+        },
+    }
+
+
+@click.command()
+@element_option
+@region_option
+@count_option
+@follow_option
+@redis_option
+@json_option
+@errors_exit(1)
+def results(
+    element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool
+) -> None:
+    """Shows the newest results: one for each half of each poll. With --json one document per line."""
+    matches = _matches(element, region)
+
+    def wanted(result: Result) -> bool:
+        return matches(result.poll.pair)
+
+    def show(result: Result) -> None:
+        if as_json:
+            print_json(half_as_data(result) | _delivery_data(result), indent=None)
+        else:
+            console().print(result_line(result))
+
+    with _store(redis_url) as view:
+        end = view.last_entry(keys.RESULTS)
+        for result in view.results(count, wanted, end):
+            show(result)
+        if follow:
+            _follow(view.follow_results(end), wanted, show)
+
+
+def _delivery_data(result: Result) -> dict[str, Any]:
+    delivery, attempt = result.delivery, result.decisive
+    data: dict[str, Any] = {name: us / 1e6 for name, us in (attempt.times_us if attempt else {}).items()}
+    if delivery is not None:
+        data["timeToDeliver"] = delivery.to_deliver_us / 1e6
+        data["timeToDeliverResolution"] = delivery.resolution_us / 1e6
+        data["hopCount"] = delivery.hop_count
+    return data
+
+
+@click.command()
+@element_option
+@region_option
+@count_option
+@follow_option
+@redis_option
+@json_option
+@errors_exit(1)
+def events(element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool) -> None:
+    """Shows the newest changes of level. With --json one document per line."""
+    matches = _matches(element, region)
+
+    def wanted(event: Event) -> bool:
+        return matches(event.pair)
+
+    def show(event: Event) -> None:
+        if as_json:
+            print_json(_event_data(event), indent=None)
+        else:
+            console().print(event_line(event))
+
+    with _store(redis_url) as view:
+        end = view.last_entry(keys.EVENTS)
+        for event in view.events(count, wanted, end):
+            show(event)
+        if follow:
+            _follow(view.follow_events(end), wanted, show)
+
+
+def _event_data(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at_us / 1e6,
+        "element": event.pair.element,
+        "region": event.pair.region,
+        "was": event.was,
+        "level": event.level,
+        "poll": str(event.poll),
+        "phase": event.phase,
+        "message": event.message,
+    }
+
+
+def _follow(coming: Iterator[Any], wanted: Callable[[Any], bool], show: Callable[[Any], None]) -> None:
+    try:
+        for item in coming:
+            if item is not None and wanted(item):
+                show(item)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,46 @@
+"""A whole Postbeat on one machine: a worker for each region and beat, as child processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from postbeat.embedded.processes import Child, Processes
+from postbeat.settings import PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Starts Postbeat's own processes with one Redis and one key; their logs go to ``folder``."""
+
+    processes: Processes
+    folder: Path
+    redis_url: str
+    key: str
+
+    def worker(self, region: str, name: str = "") -> Child:
+        """A worker for a region; ``name`` tells several of one region apart."""
+        name = name or f"worker-{region}"
+        return self._start(name, ["worker", "--region", region, "--name", name])
+
+    def beat(self, profile: Path, name: str = "beat") -> Child:
+        """A beat for a profile."""
+        return self._start(name, ["beat", str(profile)])
+
+    def environment(self) -> dict[str, str]:
+        """What the processes have in their environment: ours, with this site's own settings."""
+        ours = ("KEY_FILE", "PROFILE", "REGION")
+        inherited = {name: os.environ[name] for name in os.environ if name.removeprefix(PREFIX) not in ours}
+        return inherited | {f"{PREFIX}REDIS_URL": self.redis_url, f"{PREFIX}KEY": self.key}
+
+    def _start(self, name: str, arguments: list[str]) -> Child:
+        return self.processes.start(
+            name,
+            [sys.executable, "-m", "postbeat", *arguments],
+            env=self.environment(),
+            log=self.folder / f"{name}.log",
+            # A warm shutdown: polls that are under way may take their attempts' time.
+            grace_s=15.0,
+        )

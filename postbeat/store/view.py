@@ -1,0 +1,157 @@
+"""The store as seen by those who only look: commands, the page, metrics. Not asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from redis import Redis
+
+from postbeat import codec
+from postbeat.model import Event, Level, Pair, Phase, Poll, Result
+from postbeat.roundtrip import RoundTrip
+from postbeat.store import keys
+
+BLOCK_MS = 500  # how long a stream is waited for at a time; the caller gets a chance to end in between
+PAGE = 1000  # entries read from a stream at a time
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PairState:
+    """What is known of an element in a region.
+
+    ``since_us`` is None where no result ever came; ``counts`` has the number of results by phase and level.
+    """
+
+    round_trip: RoundTrip
+    level: Level
+    since_us: int | None
+    why: str
+    counts: Mapping[Phase, Mapping[Level, int]] = field(default_factory=dict)
+
+    @property
+    def pair(self) -> Pair:
+        """The element and its region."""
+        return self.round_trip.pair
+
+
+class ViewStore:
+    """Every method may raise ``redis.exceptions.RedisError``."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Redis = Redis.from_url(
+            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._redis.close()
+
+    def states(self) -> list[PairState]:
+        """Every pair that is expected to give results, in the order of names."""
+        members = cast("list[str]", self._redis.zrange(keys.EXPECTED, 0, -1))
+        names = sorted({member.removesuffix("/read") for member in members})
+        latest = {phase: self._latest(phase) for phase in Phase}
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(keys.pair(name))
+            hashes = cast("list[dict[str, str]]", pipe.execute())
+        return [
+            _state(Pair.parse(name), fields, latest[Phase.SEND].get(name), latest[Phase.READ].get(name))
+            for name, fields in zip(names, hashes, strict=True)
+        ]
+
+    def results(self, count: int, wanted: Callable[[Result], bool], upto: str = "+") -> list[Result]:
+        """The newest results that are wanted, at most ``count``, oldest first, none after ``upto``."""
+        return self._newest(keys.RESULTS, count, _result, wanted, upto)
+
+    def events(self, count: int, wanted: Callable[[Event], bool], upto: str = "+") -> list[Event]:
+        """The newest events that are wanted, at most ``count``, oldest first, none after ``upto``."""
+        return self._newest(keys.EVENTS, count, _event, wanted, upto)
+
+    def last_entry(self, key: str) -> str:
+        """The id of a stream's last entry, before the first one: ``0-0``."""
+        newest = cast("list[Any]", self._redis.xrevrange(key, count=1))
+        return str(newest[0][0]) if newest else "0-0"
+
+    def follow_results(self, after: str) -> Iterator[Result | None]:
+        """Results as they come after an entry of the stream; None now and then while none comes."""
+        return self._follow(keys.RESULTS, after, _result)
+
+    def follow_events(self, after: str) -> Iterator[Event | None]:
+        """Events as they come after an entry of the stream; None now and then while none comes."""
+        return self._follow(keys.EVENTS, after, _event)
+
+    def _latest(self, phase: Phase) -> dict[str, str]:
+        return cast("dict[str, str]", self._redis.hgetall(keys.latest(phase)))
+
+    def _newest(
+        self,
+        key: str,
+        count: int,
+        read: Callable[[dict[str, str]], T],
+        wanted: Callable[[T], bool],
+        upto: str,
+    ) -> list[T]:
+        found: list[T] = []
+        last = upto
+        while len(found) < count:
+            entries = cast("list[Any]", self._redis.xrevrange(key, last, "-", count=PAGE))
+            for entry, fields in entries:
+                item = read(fields)
+                if wanted(item):
+                    found.append(item)
+                last = f"({entry}"
+            if len(entries) < PAGE:
+                break
+        return found[:count][::-1]
+
+    def _follow(self, key: str, last: str, read: Callable[[dict[str, str]], T]) -> Iterator[T | None]:
+        while True:
+            answer = cast("list[Any]", self._redis.xread({key: last}, count=PAGE, block=BLOCK_MS))
+            for _, entries in answer:
+                for entry, fields in entries:
+                    last = entry
+                    yield read(fields)
+            if not answer:
+                yield None
+
+
+def _result(fields: dict[str, str]) -> Result:
+    return codec.decode(fields["r"])
+
+
+def _event(fields: dict[str, str]) -> Event:
+    return Event(
+        pair=Pair.parse(fields["pair"]),
+        was=Level(fields["was"]),
+        level=Level(fields["level"]),
+        at_us=int(fields["at_us"]),
+        poll=Poll.parse(fields["poll"]),
+        phase=Phase(fields["phase"]),
+        message=fields["message"],
+    )
+
+
+def _state(pair: Pair, fields: dict[str, str], send: str | None, read: str | None) -> PairState:
+    round_trip = RoundTrip(
+        pair,
+        reads=fields.get("reads") == "1",
+        send=codec.decode(send) if send else None,
+        read=codec.decode(read) if read else None,
+    )
+    counts = {
+        phase: {level: int(fields[name]) for level in Level if (name := f"n:{phase}:{level}") in fields}
+        for phase in Phase
+    }
+    since = fields.get("since_us")
+    return PairState(
+        round_trip,
+        Level(fields.get("level", Level.UNKNOWN)),
+        int(since) if since else None,
+        fields.get("why", "No result yet"),
+        counts,
+    )

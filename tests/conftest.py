@@ -1,0 +1,45 @@
+"""What tests of all folders share: private servers, and what happens where one is not installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+import redis
+
+from postbeat.embedded.processes import Processes
+from postbeat.embedded.redis import private_redis
+
+# Set in CI: a test whose real server is not installed fails there instead of being skipped.
+REQUIRE_SERVERS = "POSTBEAT_REQUIRE_SERVERS"
+
+
+def not_installed(what: str, packages: str) -> NoReturn:
+    """Skips the test, or fails it where servers are required."""
+    reason = f"{what} is not installed (Debian and Ubuntu: apt install {packages})"
+    if os.environ.get(REQUIRE_SERVERS):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """A supervisor whose children end with the test run."""
+    with Processes() as supervisor:
+        yield supervisor
+
+
+@pytest.fixture(scope="session")
+def redis_server(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a private Redis."""
+    return private_redis(processes, tmp_path_factory.mktemp("redis"), persistent=False)
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of a private Redis that is empty."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
