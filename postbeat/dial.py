@@ -310,6 +310,12 @@ class Stream(asyncio.Protocol):
         transport: asyncio.Transport = self._transport
         return transport
 
+    @property
+    def peer(self) -> str:
+        """The server's address and port."""
+        host, port, *_ = self._transport.get_extra_info("peername") or ("", 0)
+        return str(Address(socket.AF_UNSPEC, host, port)) if host else ""
+
     def write(self, data: bytes) -> None:
         """Sends bytes; what the socket does not take at once is sent later."""
         self.written_bytes += len(data)

@@ -193,6 +193,7 @@ class _Visit:
             raise
 
     async def _scan(self, session: MailboxSession, readings: Readings, before_us: int) -> None:
+        readings.over(session.stream)
         with readings.timeline.stage("find"):
             validity = self._memory.validity
             found, self._memory = await session.scan(self._memory)

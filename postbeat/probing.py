@@ -65,6 +65,7 @@ class Prober:
         async def body(readings: Readings, number: int) -> None:
             way = access(element, self._keys)
             session = await open_session(element, way.login, way.tls, readings.timeline, FIELDS)
+            readings.over(session.stream)
             with readings.timeline.stage("quit"), suppress(TimeoutError):
                 await session.finish()
 
@@ -96,7 +97,7 @@ class _Desk:
         self.result: Result | None = None
 
     async def pending(self) -> Mapping[str, Pending]:
-        return self._pending
+        return dict(self._pending)
 
     async def record(self, result: Result) -> bool:
         self.result = result

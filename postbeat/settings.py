@@ -13,6 +13,7 @@ from annotated_types import Ge, Le
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from postbeat.message import ORIGINATOR
+from postbeat.model import REGION_PATTERN
 from postbeat.secrets import Keys, SiteKeyError
 
 PREFIX = "POSTBEAT_"
@@ -37,7 +38,7 @@ class Settings:
     key: str = field(default="", repr=False)
     key_file: str = ""
     profile: str = ""
-    region: str = ""
+    region: Annotated[str, StringConstraints(pattern=rf"{REGION_PATTERN}|^$")] = ""
     originator: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")] = ORIGINATOR
     helo_name: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,253}$")] = field(
         default_factory=_host_name

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from postbeat.cli.common import EXIT_CODES, print_json
-from postbeat.cli.render import console, duration, plural, round_trip_line, state_table
+from postbeat.cli.render import age, console, plural, round_trip_line, state_table
 from postbeat.embedded.processes import EmbeddedError
 from postbeat.model import Level, Pair
 from postbeat.profile import Profile
@@ -145,7 +145,7 @@ class _Table:
         others = ", ".join(
             f"{count} {level}" for level, count in self._counts.items() if count and level is not Level.GOOD
         )
-        running = duration(int((self._drawn_s - self._started_s) * 1e6))
+        running = age(int((self._drawn_s - self._started_s) * 1e6))
         hint = "" if self._wanted is not None else "  ·  Ctrl-C ends it"
         return Text(f"{done}{f' ({others})' if others else ''}  ·  {running}{hint}", style="dim")
 

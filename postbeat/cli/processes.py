@@ -43,7 +43,7 @@ def worker(
     node = name or f"{given.region}-{os.getpid()}"
     # Workers have nothing to tell each other, so gossip and mingle would only cost.
     arguments = ["worker", "-n", f"{node}@%h", "-l", loglevel, "--without-gossip", "--without-mingle"]
-    _become_celery("workers.app", arguments, given)
+    _become_celery("workers", arguments, given)
 
 
 @click.command()
@@ -59,13 +59,14 @@ def beat(profile: Path, redis_url: str | None, loglevel: str) -> None:
     """
     given = settings.load(profile=str(profile), redis_url=redis_url)
     given.needed_redis_url()
-    _become_celery("beat_schedule.app", ["beat", "-l", loglevel], given)
+    _become_celery("beat_schedule", ["beat", "-l", loglevel], given)
 
 
-def _become_celery(app: str, arguments: list[str], given: settings.Settings) -> NoReturn:
+def _become_celery(package: str, arguments: list[str], given: settings.Settings) -> NoReturn:
     for name in ("redis_url", "region", "profile", "concurrency"):
         value = getattr(given, name)
         if value:
             os.environ[settings.PREFIX + name.upper()] = str(value)
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", app, *arguments])  # noqa: S606
+    # -P: what lies in the current folder is not ours to import.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", package, *arguments])  # noqa: S606

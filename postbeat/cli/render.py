@@ -37,16 +37,23 @@ def plural(count: int, word: str) -> str:
 
 
 def duration(time_us: int | None) -> str:
-    """A duration for people: ``12.3 ms``, ``1.20 s``, ``5 min``."""
+    """A duration for people: ``12.3 ms``, ``1.20 s``."""
     if time_us is None:
         return "-"
     if time_us < 1_000_000:
         return f"{time_us / 1000:.1f} ms"
-    if time_us < 120_000_000:
-        return f"{time_us / 1e6:.2f} s"
-    if time_us < 2 * 3600 * 1_000_000:
-        return f"{time_us // 60_000_000} min"
-    return f"{time_us // 3_600_000_000} h"
+    return f"{time_us / 1e6:.2f} s"
+
+
+def age(time_us: int | None) -> str:
+    """How long ago or since when: ``3 s``, ``5 min``, ``2 h``, ``9 d``."""
+    if time_us is None:
+        return "-"
+    seconds = max(0, time_us) // 1_000_000
+    for unit_s, unit in ((172_800, "d"), (7200, "h"), (120, "min")):
+        if seconds >= unit_s:
+            return f"{seconds // (unit_s // 2)} {unit}"
+    return f"{seconds} s"
 
 
 def clock_time(at_us: int) -> str:
@@ -85,14 +92,14 @@ def state_table(states: Iterable[PairState], now_us: int) -> Table:
         last_us = max((half.at_us for half in (trip.send, trip.read) if half), default=None)
         table.add_row(
             level_text(state.level),
-            "-" if state.since_us is None else duration(max(0, now_us - state.since_us)),
+            age(None if state.since_us is None else now_us - state.since_us),
             trip.pair.element,
             trip.pair.region,
             _time(trip, "responseTime"),
             _time(trip, "uploadTime"),
             delivery_time(trip),
             str(sum(sum(levels.values()) for phase, levels in state.counts.items() if phase == "send")),
-            "-" if last_us is None else f"{duration(max(0, now_us - last_us))} ago",
+            "-" if last_us is None else f"{age(now_us - last_us)} ago",
             state.why,
         )
     return table

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.cred.credentials import CramMD5Credentials
 from twisted.internet import defer, reactor
 from twisted.mail import smtp
-from twisted.mail.imap4 import PLAINCredentials
+from twisted.mail.imap4 import IllegalClientResponse, PLAINCredentials
 from twisted.mail.interfaces import IMessageDelivery, IMessageSMTP
 from zope.interface import implementer
 
@@ -127,6 +127,14 @@ class SmtpSession(smtp.ESMTP):
             self.sendCode(552, b"5.3.4 The message is too large")
             return
         super().do_MAIL(rest)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Takes a line. One that Twisted trips over, as AUTH without a mechanism, is refused."""
+        try:
+            super().lineReceived(line)
+        except (IllegalClientResponse, IndexError, ValueError):
+            self.mode = smtp.COMMAND
+            self.sendCode(501, b"5.5.2 The command or its argument is malformed")
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Ends the connection: the rest of a message must not be taken for commands."""

@@ -38,7 +38,7 @@ class Site:
     def _start(self, name: str, arguments: list[str]) -> Child:
         return self.processes.start(
             name,
-            [sys.executable, "-m", "postbeat", *arguments],
+            [sys.executable, "-P", "-m", "postbeat", *arguments],
             env=self.environment(),
             log=self.folder / f"{name}.log",
             # A warm shutdown: polls that are under way may take their attempts' time.

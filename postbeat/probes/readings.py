@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from postbeat.clock import Clock
+from postbeat.dial import Stream, tls_facts
 from postbeat.model import TlsFacts
 from postbeat.timeline import REPLY_LIMIT, Timeline
 
@@ -42,6 +43,11 @@ class Readings:
         """The connection is established: responseTime begins."""
         self.address = address
         self._connected_us = self.timeline.now_us()
+
+    def over(self, stream: Stream) -> None:
+        """The attempt goes over this connection: its address and what TLS negotiated on it."""
+        self.address = stream.peer
+        self.tls = tls_facts(stream.transport)
 
     def replied(self, reply: Reply) -> None:
         """The server answered in the open stage."""

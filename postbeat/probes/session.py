@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, Self
 
+from postbeat.dial import Stream
 from postbeat.wire import sasl
 
 HEADER_LIMIT = 64 * 1024  # bytes of one message's header that are looked at; the rest is not fetched
@@ -64,6 +65,7 @@ class Memory:
 class MailboxSession(Protocol):
     """One logged-in session on a mailbox. Every method raises RemoteFault or LocalFault."""
 
+    stream: Stream
     live: ClassVar[bool]  # whether new mail shows up in an open session (IMAP4) or in the next one (POP3)
 
     async def scan(self, memory: Memory) -> tuple[Sequence[Found], Memory]:

@@ -94,8 +94,8 @@ class BeatStore:
         for text in self._due(keys.OPEN, now_us):
             poll = Poll.parse(text)
             element = _polled(profile, poll.pair)
-            if element is None:
-                self._redis.zrem(keys.OPEN, text)
+            if element is None or poll.slot > slots.slot_at(poll.pair, element.poll, now_us):
+                self._redis.zrem(keys.OPEN, text)  # the slot of a longer interval has not come yet
             else:
                 recorded += self._silent(element, poll, now_us)
         return recorded
@@ -126,15 +126,18 @@ class BeatStore:
 
     def _silent_pair(self, element: SmtpElement, pair: Pair, now_us: int) -> int:
         """The poll after the last one did not come in time; if long silence was slept over, several."""
-        slot = cast("str | None", self._redis.hget(keys.pair(str(pair)), "slot"))
-        score = self._redis.zscore(keys.EXPECTED, str(pair)) or now_us
-        interval_us = round(element.poll * 1e6)
-        more = int((now_us - score) // interval_us) if slot else 0
-        last = int(slot) if slot else slots.slot_at(pair, element.poll, now_us) - 1
-        poll = Poll(pair.element, pair.region, last + 1 + more)
+        fields = cast("list[str | None]", self._redis.hmget(keys.pair(str(pair)), ["slot", "interval_us"]))
+        score = int(self._redis.zscore(keys.EXPECTED, str(pair)) or now_us)
+        interval_us = slots.interval_us(element.poll)
+        more = (now_us - score) // interval_us
         # As of the moment when the poll should have come, so that the next silence counts an interval later.
-        at_us = int(score) + (1 + more) * interval_us - records.silence_us(element)
-        return self._silent(element, poll, at_us, more)
+        at_us = score + (1 + more) * interval_us - records.silence_us(element)
+        slot = slots.slot_at(pair, element.poll, at_us)
+        if fields[0] is None or fields[1] != str(interval_us):
+            more = 0  # nobody knows since when: no result ever came, or none of this interval
+        else:
+            slot = int(fields[0]) + 1 + more
+        return self._silent(element, Poll(pair.element, pair.region, slot), at_us, more)
 
     def _silent(self, element: SmtpElement, poll: Poll, at_us: int, more: int = 0) -> int:
         text = (
@@ -150,16 +153,24 @@ class BeatStore:
         reader = profile.reader_of(element)
         if reader is None:
             return 0
-        overdue_us = now_us - records.silence_us(element)
+        text = (
+            f"No reader looked into {reader.name}: is a worker running for queue {queues.read(pair.region)}?"
+        )
         pending = cast("dict[str, str]", self._redis.hgetall(keys.pending(reader.mailbox)))
         recorded = 0
+        later = []
         for message in map(Pending.loads, pending.values()):
-            if message.poll.pair == pair and message.expires_at_us < overdue_us:
-                queue = queues.read(pair.region)
-                text = f"No reader looked into {reader.name}: is a worker running for queue {queue}?"
-                result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us)
-                names, values = records.read_call(result, reader.mailbox, "")
-                recorded += records.recorded(self._record(keys=names, args=values))
+            if message.poll.pair != pair:
+                continue
+            silent_at_us = message.expires_at_us + records.silence_us(element)
+            result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us)
+            names, values = records.read_call(result, reader.mailbox, "")
+            if silent_at_us < now_us and records.recorded(self._record(keys=names, args=values)):
+                recorded += 1
+            else:
+                later.append(silent_at_us)
+        if later:
+            self._redis.zadd(keys.EXPECTED, {member: min(later)}, lt=True)
         return recorded
 
 

@@ -28,7 +28,13 @@ local function send_bookkeeping()
     redis.call('ZREM', KEYS[6], poll)
     return false
   end
-  local last = tonumber(redis.call('HGET', KEYS[1], 'slot') or '')
+  local grid = redis.call('HMGET', KEYS[1], 'slot', 'interval_us')
+  local last = tonumber(grid[1] or '')
+  if grid[2] and grid[2] ~= ARGV[9] then
+    -- Slots are counted in intervals: with another interval they start anew, far below or above.
+    redis.call('HDEL', KEYS[1], 'at:send', 'at:read')
+    last = nil
+  end
   if last and slot <= last then
     redis.call('ZREM', KEYS[6], poll)
     return true
@@ -80,12 +86,17 @@ else
   end
 end
 
-redis.call('HINCRBY', KEYS[1], 'n:' .. phase .. ':' .. level, 1)
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', RESULTS, '*', 'r', result)
+local sent = tonumber(redis.call('HGET', KEYS[1], 'slot') or '')
+if not sent then
+  return { 1, 0 } -- a message of a pair that has left the profile since
+end
+redis.call('HINCRBY', KEYS[1], 'n:' .. phase .. ':' .. level, 1)
 
--- A result that was overtaken by a later poll's counts, but does not speak for the present.
+-- A result that was overtaken by a later poll's counts, but does not speak for the present; nor does a read
+-- from beyond the last send, whose slot is of an interval that the element had before.
 local newest = tonumber(redis.call('HGET', KEYS[1], 'at:' .. phase) or '-1')
-if slot >= newest then
+if newest <= slot and slot <= sent then
   redis.call('HSET', KEYS[1], 'at:' .. phase, ARGV[3], phase, level)
   redis.call('HSET', KEYS[2], pair, result)
   local state = redis.call('HMGET', KEYS[1], 'send', 'read', 'level')
@@ -95,7 +106,8 @@ if slot >= newest then
     redis.call('HSET', KEYS[1], 'level', after, 'since_us', now_us, 'why', message)
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', EVENTS, '*', 'pair', pair, 'was', before, 'level', after,
       'at_us', now_us, 'poll', poll, 'phase', phase, 'message', message)
-  elseif phase == 'send' or level ~= 'GOOD' then
+  elseif level == after and (phase == 'read' or not has_read or level ~= 'GOOD') then
+    -- The text of the half that the level comes from; where both are GOOD, that of the read, which says more.
     redis.call('HSET', KEYS[1], 'why', message)
   end
 end

@@ -1,0 +1,71 @@
+# Everything a developer or a curious user runs. Each target sets up what it needs, the virtual environment included.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := postbeat workers beat_schedule tests benchmarks docs
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format format-check lint types imports bench docs wheel clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.dev  ## Make .venv with all that development needs, at the locked versions
+
+demo: $(VENV)/.demo  ## Run the demo; ARGS="--once --json" passes options
+	@$(BIN)/postbeat demo $(ARGS)
+
+test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the servers are not installed
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: format-check lint types imports test  ## Run all that CI checks
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+format-check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev  ## Check style
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev  ## Check types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev  ## Check that imports keep to the layers
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## Run the benchmarks
+	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.beat
+
+docs: $(VENV)/.dev  ## Make the generated parts of the documents anew
+	$(BIN)/python -m docs.generate
+
+wheel: $(VENV)/.dev  ## Build the wheel into dist/ and check what is in it
+	rm -rf build dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m tests.wheel dist/*.whl
+
+clean:  ## Remove what these targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Postbeat needs Python 3.11 or later; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Exactly the locked versions, then the project itself on top, editable.
+$(VENV)/.demo: $(VENV)/bin/python requirements.lock pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements-dev.lock pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@ $(VENV)/.demo

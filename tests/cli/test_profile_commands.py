@@ -1,0 +1,136 @@
+"""``postbeat check``, ``schedule`` and ``key``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from tests.cli.conftest import Run
+
+VALID = """
+regions: [north, south]
+elements:
+  - {name: a, type: smtp, server: mail.example.com, poll: 60}
+  - {name: b, type: smtp, server: mail.example.com, poll: 60, regions: east}
+  - {name: c, type: smtp, server: mail.example.com, active: false}
+"""
+
+
+def test_check_says_what_a_valid_profile_holds(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(VALID)
+    done = postbeat("check", file)
+    assert done.returncode == 0
+    expected = f"{file} is valid: 3 smtp; 3 pairs of element and region, 0.05 polls per second\n"
+    assert done.stdout == expected
+    assert json.loads(postbeat("check", "--json", file).stdout) == {
+        "valid": True,
+        "elements": {"smtp": 3, "imap4": 0, "pop3": 0},
+        "regions": ["east", "north", "south"],
+        "pairs": 3,
+        "pollsPerSecond": 0.05,
+    }
+
+
+def test_check_says_all_that_is_wrong_with_file_line_and_key(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("elements:\n  - {name: a, type: smtp, server: x, prot: 1}\n  - {name: a!, type: smtp}\n")
+    done = postbeat("check", file)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"{file}:2: elements[0].prot: unknown key; did you mean port?",
+        f"{file}:3: elements[1].name: expected a name of at most 64 letters, digits, '.', '_' and '-',"
+        " got 'a!'",
+        f"{file}:3: elements[1].server: required: a host name or an IP address",
+    ]
+    assert done.stderr == f"3 faults in {file}\n"
+    document = json.loads(postbeat("check", "--json", file).stdout)
+    assert not document["valid"]
+    assert [(fault["line"], fault["path"]) for fault in document["faults"]] == [
+        (2, "elements[0].prot"),
+        (3, "elements[1].name"),
+        (3, "elements[1].server"),
+    ]
+
+
+def test_a_profile_that_does_not_exist_is_said_at_once(postbeat: Run, tmp_path: Path) -> None:
+    done = postbeat("check", tmp_path / "nowhere.yaml")
+    assert done.returncode == 2
+    assert "nowhere.yaml' does not exist" in done.stderr
+
+
+def test_schedule_shows_the_next_poll_of_each_active_pair_and_its_queue(
+    postbeat: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(VALID)
+    rows = json.loads(postbeat("schedule", "--json", file).stdout)
+    assert sorted((row["element"], row["region"], row["queue"]) for row in rows) == [
+        ("a", "north", "probe.north"),
+        ("a", "south", "probe.south"),
+        ("b", "east", "probe.east"),
+    ]
+    for row in rows:
+        slot = int(row["poll"].partition("#")[2])
+        assert abs(row["next"] - (slot * 60 + row["phase"])) < 1e-5
+        assert -20 < row["next"] - time.time() <= 60
+    assert rows == sorted(rows, key=lambda row: row["next"])
+    again = json.loads(postbeat("schedule", "--json", "--region", "east", file).stdout)
+    assert [(row["element"], row["phase"]) for row in again] == [
+        (row["element"], row["phase"]) for row in rows if row["region"] == "east"
+    ]
+    assert "probe.north" in postbeat("schedule", file).stdout
+
+
+def test_key_makes_a_new_key_each_time(postbeat: Run) -> None:
+    one, other = postbeat("key").stdout.strip(), postbeat("key").stdout.strip()
+    assert one != other
+    Fernet(one)
+
+
+def test_help_names_every_command_and_each_has_help_of_its_own(postbeat: Run) -> None:
+    text = postbeat("--help").stdout
+    for name in [
+        "demo",
+        "up",
+        "check",
+        "schedule",
+        "key",
+        "probe",
+        "worker",
+        "beat",
+        "status",
+        "results",
+        "events",
+    ]:
+        assert f"\n  {name} " in text
+        assert postbeat(name, "-h").stdout.startswith(f"Usage: python -m postbeat {name}")
+    assert postbeat("--version").stdout.startswith("postbeat, version ")
+
+
+def test_worker_and_beat_say_what_they_lack(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(VALID)
+    done = postbeat("worker", "--region", "north")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "no Redis: set POSTBEAT_REDIS_URL or give --redis, as redis://host:6379/0\n",
+    )
+    url = {"POSTBEAT_REDIS_URL": "redis://127.0.0.1:1/0"}
+    assert "no site key" in postbeat("worker", "--region", "north", env=url).stderr
+    key = {"POSTBEAT_KEY": Fernet.generate_key().decode()}
+    assert "no region: give --region" in postbeat("worker", env=url | key).stderr
+    assert "POSTBEAT_REGION: " in postbeat("worker", "--region", "No!", env=url | key).stderr
+    assert "no Redis" in postbeat("beat", file).stderr
+
+
+def test_beat_does_not_start_with_an_invalid_profile(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("elements: []\n")
+    done = postbeat("beat", file, "--redis", "redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert f"{file}:1: elements: expected a list of elements" in done.stderr
+    assert "Traceback" not in done.stderr
