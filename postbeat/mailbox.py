@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from postbeat import attempts, message
@@ -79,14 +79,15 @@ class Desk(Protocol):
 class Tools:
     """What all readers of a worker share.
 
-    ``orphans`` is whether old messages of ours that nobody waits for are deleted; ``looked`` is told of each
-    look.
+    Once ``stopping`` is set, readers give their mailboxes back. ``orphans`` is whether old messages of ours
+    that nobody waits for are deleted; ``looked`` is told of each look.
     """
 
     keys: Keys
     clock: Clock
     lag: LagMeter
     worker: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     orphans: bool = True
     looked: Callable[[tuple[Attempt, ...]], None] | None = None
 
@@ -137,13 +138,14 @@ class _Visit:
         self.over = False
 
     async def run(self) -> None:
-        """Looks again and again until nothing is pending."""
+        """Looks again and again until nothing is pending, or the worker stops."""
         self._memory = saved = await self._desk.memory()
         known: set[str] = set()
         wait_s = 0.0
         while True:
             pending = await self._desk.pending()
-            if not pending and await self._desk.release():
+            stopping = self._tools.stopping.is_set()
+            if (stopping or not pending) and await self._desk.release(force=stopping):
                 self.over = True
                 await self._finish()
                 return
@@ -160,7 +162,9 @@ class _Visit:
                 wait_s = 0.0
             known = set(pending)
             wait_s = self._longer(wait_s)
-            await asyncio.sleep(wait_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._tools.stopping.wait()
 
     def abort(self) -> None:
         """Drops the session, if one is open."""

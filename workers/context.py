@@ -8,6 +8,7 @@ import os
 import socket
 from dataclasses import dataclass
 
+from celery.signals import worker_shutting_down
 from redis.exceptions import RedisError
 
 from postbeat import settings
@@ -26,6 +27,7 @@ CLOCK_S = 5.0  # between two questions for the time
 class Context:
     """The store and what sends and reads need."""
 
+    loop: asyncio.AbstractEventLoop
     store: WorkerStore
     sender: Sender
     tools: Tools
@@ -51,9 +53,17 @@ def current() -> Context:
         store = WorkerStore(config.needed_redis_url())
         worker = f"{socket.gethostname()}/{os.getpid()}"
         sender = Sender(keys, clock, lag, config.originator, config.helo_name, worker)
-        _Holder.context = Context(store, sender, Tools(keys, clock, lag, worker))
+        _Holder.context = Context(loop, store, sender, Tools(keys, clock, lag, worker))
         _Holder.keeper = loop.create_task(_keep_time(store, clock))
     return _Holder.context
+
+
+@worker_shutting_down.connect
+def _stop_readers(**_details: object) -> None:
+    """Has readers give their mailboxes back: they would otherwise hold up a warm shutdown."""
+    context = _Holder.context
+    if context is not None:
+        context.loop.call_soon_threadsafe(context.tools.stopping.set)
 
 
 async def _keep_time(store: WorkerStore, clock: Clock) -> None:
