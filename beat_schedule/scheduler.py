@@ -113,14 +113,15 @@ class GridScheduler(Scheduler):
         fingerprint = profiles.fingerprint(self._path)
         if fingerprint == self._fingerprint:
             return
-        self._fingerprint = fingerprint
         try:
             sealed = self._load()
         except (ProfileError, settings.SettingsError) as error:
+            self._fingerprint = fingerprint
             log.error("the changed profile is NOT used, the one before stays in force:\n%s", error)
             return
         self._publisher.close()
         self._use(sealed)
+        self._fingerprint = fingerprint  # not before: where Redis was away, the next tick tries again
         log.warning("the profile was reloaded: %d pairs of element and region", len(self._grid))
 
     def _fire(self, stretch: Stretch) -> None:

@@ -21,6 +21,7 @@ from postbeat.store.worker import WorkerStore
 log = logging.getLogger(__name__)
 
 CLOCK_S = 5.0  # between two questions for the time
+FIRST_SAMPLES = 5  # before any poll: the first question also makes the connection, and is the worst by far
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Context:
     store: WorkerStore
     sender: Sender
     tools: Tools
+    clock_set: asyncio.Event
 
 
 class _Holder:
@@ -38,24 +40,30 @@ class _Holder:
     keeper: asyncio.Task[None] | None = None
 
 
-def current() -> Context:
-    """The context of this process; called on the pool's loop.
+async def current() -> Context:
+    """The context of this process, its clock set; called on the pool's loop.
 
     Raises:
         SettingsError: the site key or Redis is not named.
     """
-    if _Holder.context is None:
-        config = settings.load()
-        keys = config.needed_keys()
-        clock, lag = Clock(), LagMeter()
-        loop = asyncio.get_running_loop()
-        lag.start(loop)
-        store = WorkerStore(config.needed_redis_url())
-        worker = f"{socket.gethostname()}/{os.getpid()}"
-        sender = Sender(keys, clock, lag, config.originator, config.helo_name, worker)
-        _Holder.context = Context(loop, store, sender, Tools(keys, clock, lag, worker))
-        _Holder.keeper = loop.create_task(_keep_time(store, clock))
-    return _Holder.context
+    context = _Holder.context
+    if context is None:
+        context = _Holder.context = _make()
+        _Holder.keeper = context.loop.create_task(_keep_time(context))
+    await context.clock_set.wait()
+    return context
+
+
+def _make() -> Context:
+    config = settings.load()
+    keys = config.needed_keys()
+    clock, lag = Clock(), LagMeter()
+    loop = asyncio.get_running_loop()
+    lag.start(loop)
+    store = WorkerStore(config.needed_redis_url())
+    worker = f"{socket.gethostname()}/{os.getpid()}"
+    sender = Sender(keys, clock, lag, config.originator, config.helo_name, worker)
+    return Context(loop, store, sender, Tools(keys, clock, lag, worker), asyncio.Event())
 
 
 @worker_shutting_down.connect
@@ -66,10 +74,12 @@ def _stop_readers(**_details: object) -> None:
         context.loop.call_soon_threadsafe(context.tools.stopping.set)
 
 
-async def _keep_time(store: WorkerStore, clock: Clock) -> None:
+async def _keep_time(context: Context) -> None:
     while True:
         try:
-            await store.sample_clock(clock)
+            for _ in range(1 if context.clock_set.is_set() else FIRST_SAMPLES):
+                await context.store.sample_clock(context.tools.clock)
         except RedisError as error:
             log.warning("cannot ask Redis for the time: %s", error)
+        context.clock_set.set()  # where Redis is away, this host's own time must do
         await asyncio.sleep(CLOCK_S)

@@ -69,6 +69,9 @@ def await_(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.close()
         raise RuntimeError("await_ works only in a task that runs in workers.pool.TaskPool")
     outcome: _Outcome = job.pool.submit(job, coroutine)
+    if isinstance(outcome.error, asyncio.CancelledError) and not job.cancelled:
+        # Celery must hear of it as a failure: it would count the task as under way for ever.
+        raise RuntimeError("the coroutine was cancelled though nobody revoked its task") from outcome.error
     if outcome.error is not None:
         raise outcome.error
     value: T = outcome.value
@@ -197,9 +200,14 @@ class TaskPool(BasePool):
         return outcome
 
     def cancel(self, job: Job) -> None:
-        """Cancels a job: a waiting one never begins, a running one gets a CancelledError."""
+        """Cancels a job: a waiting one never begins, a running one gets a CancelledError, once.
+
+        Celery asks twice for a revoked task; the second would interrupt its cleaning up after the first.
+        """
         if job in self._waiting:
             self._waiting.remove(job)
+            return
+        if job.cancelled:
             return
         job.cancelled = True
         self.loop.call_soon_threadsafe(self._cancel_coroutine, job)

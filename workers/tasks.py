@@ -49,7 +49,7 @@ async def _send(element_text: str, reader_text: str, poll: Poll) -> tuple[Result
     element = profile.loads(element_text)
     if not isinstance(element, SmtpElement):
         raise TypeError(f"{element.name} is not an smtp element")
-    shared = context.current()
+    shared = await context.current()
     result = await shared.sender.poll(element, poll)
     mailbox_id = wake = ""
     if reader_text:
@@ -63,7 +63,7 @@ async def _send(element_text: str, reader_text: str, poll: Poll) -> tuple[Result
 
 async def _record(element: SmtpElement, result: Result, mailbox_id: str, wake: str) -> bool:
     """Records a send; a Redis that stays away costs the result, which is then seen as silence."""
-    store = context.current().store
+    store = (await context.current()).store
     for wait_s in RECORD_WAITS_S:
         try:
             return await store.record_send(element, result, mailbox_id, wake)
@@ -77,7 +77,7 @@ async def _read(mailbox_id: str, element_text: str) -> str:
     element = profile.loads(element_text)
     if not isinstance(element, MailboxElement):
         raise TypeError(f"{element.name} is not a mailbox element")
-    shared = context.current()
+    shared = await context.current()
     desk = await shared.store.desk(mailbox_id)
     if desk is None:
         return "another reader is there"

@@ -1,0 +1,41 @@
+"""The table in store/keys.py lists every key, with its type."""
+
+from __future__ import annotations
+
+import re
+
+from postbeat.model import Level, Phase
+from postbeat.probes.session import Memory
+from postbeat.store import keys
+from tests.redis.site import MAIL, SILENCE_US, Site, result
+
+
+def table() -> dict[str, str]:
+    rows = re.findall(r"^\| (postbeat:\S+) \| (\w+) \|", keys.__doc__ or "", re.MULTILINE)
+    return dict(rows)
+
+
+def row_of(key: str) -> str:
+    """The table's first row that a key fits; a word in capitals stands for anything."""
+    return next(
+        (row for row in table() if re.fullmatch(re.sub(r"[A-Z]+", ".+", re.escape(row)), key)),
+        f"no row for {key}",
+    )
+
+
+def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Site) -> None:
+    site.beat.claim()
+    site.send(1, at_us=site.now_us() - SILENCE_US)
+    site.send(4, Level.FAILED)
+    site.send(5)
+    found = {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
+    desk = site.desk()
+    site.run(desk.remember(Memory("1", 1)))
+    site.run(desk.record(result(5, Phase.READ, Level.GOOD, 1)))
+    found |= {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
+    assert found == table()
+
+
+def test_names_of_a_mailbox_and_a_pair_may_hold_what_patterns_use(site: Site) -> None:
+    assert MAIL.name == "mail"
+    assert row_of(keys.pending("pop3:a*b@[::1]:110")) == "postbeat:pending:MAILBOX"

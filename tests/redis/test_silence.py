@@ -1,0 +1,221 @@
+"""The sweep: what does not come is UNKNOWN by our own fault, once, and never FAILED."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from postbeat import slots
+from postbeat.model import FaultCode, Level, Pair, Phase, Result, Side, SmtpElement
+from postbeat.profile import Profile
+from postbeat.store import keys
+from postbeat.store.records import silence_us
+from tests.redis.site import BOX, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site
+
+ALONE = replace(MAIL, read=None)  # nothing is read, so that the send alone makes the level
+ALONE_PROFILE = Profile({"mail": ALONE})
+MARGIN_US = 1_000_000  # more than a test takes, less than an interval
+
+
+def current_slot(site: Site, element: SmtpElement = MAIL) -> int:
+    return slots.slot_at(PAIR, element.poll, site.now_us())
+
+
+def silent(found: Result, phase: Phase, region: str, queue: str) -> bool:
+    assert found.fault is not None
+    assert (found.level, found.phase) == (Level.UNKNOWN, phase)
+    assert (found.fault.side, found.fault.code) == (Side.LOCAL, FaultCode.SILENT)
+    assert found.message == found.fault.message
+    return region in found.message and queue in found.message
+
+
+def test_a_pair_is_silent_2_5_intervals_after_its_last_result(site: Site) -> None:
+    quick = replace(ALONE, poll=100)  # its attempts end well within half an interval
+    assert silence_us(quick) == 250_000_000
+    site.send(1, element=quick, at_us=site.now_us() - 250_000_000 + MARGIN_US)
+    assert site.beat.sweep(Profile({"mail": quick})) == 0
+    site.redis.flushall()
+    site.send(1, element=quick, at_us=site.now_us() - 250_000_000)
+    assert site.beat.sweep(Profile({"mail": quick})) == 1
+
+
+def test_a_poll_that_may_run_long_is_given_its_time() -> None:
+    patient = replace(ALONE, poll=10, timeout=60, failureretests=2, retestinterval=10)
+    assert silence_us(patient) > 20_000_000 + 1_000_000 * (3 * 60 + 2 * 10)
+
+
+def test_silence_is_unknown_and_names_the_region_and_its_queue(site: Site) -> None:
+    site.send(7, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    assert site.beat.sweep(ALONE_PROFILE) == 1
+    last = site.results()[-1]
+    assert silent(last, Phase.SEND, "region lab", "queue probe.lab")
+    assert str(last.poll) == "mail@lab#8"
+    assert [(event.was, event.level) for event in site.events()] == [
+        (Level.UNKNOWN, Level.GOOD),
+        (Level.GOOD, Level.UNKNOWN),
+    ]
+    assert site.events()[-1].message == last.message
+
+
+def test_silence_after_a_failure_is_unknown_as_well(site: Site) -> None:
+    site.send(7, Level.FAILED, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    site.beat.sweep(ALONE_PROFILE)
+    assert site.level() is Level.UNKNOWN
+
+
+def test_a_silence_is_said_once_an_interval(site: Site) -> None:
+    site.send(7, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    assert [site.beat.sweep(ALONE_PROFILE) for _ in range(3)] == [1, 0, 0]
+    expected_us = site.redis.zscore(keys.EXPECTED, str(PAIR))
+    assert expected_us is not None
+    assert 0 < float(expected_us) - site.now_us() <= INTERVAL_US
+
+
+def test_a_silence_that_was_slept_over_counts_every_poll_and_is_one_event(site: Site) -> None:
+    missed = 360
+    last = current_slot(site) - missed - int(SILENCE_US // INTERVAL_US)
+    at_us = site.now_us() - SILENCE_US - missed * INTERVAL_US + MARGIN_US
+    site.send(last, at_us=at_us, element=ALONE)
+    assert [site.beat.sweep(ALONE_PROFILE) for _ in range(3)] == [1, 0, 0]
+    assert site.state().counts[Phase.SEND] == {Level.GOOD: 1, Level.UNKNOWN: missed}
+    assert len(site.events()) == 2
+
+
+def test_the_first_result_after_long_silence_is_the_level(site: Site) -> None:
+    site.send(current_slot(site) - 1000, at_us=site.now_us() - 1000 * INTERVAL_US, element=ALONE)
+    site.beat.sweep(ALONE_PROFILE)
+    site.send(current_slot(site), element=ALONE)
+    assert site.level() is Level.GOOD
+
+
+def test_a_region_that_never_gave_a_result_is_silent(site: Site) -> None:
+    site.beat.expect(PROFILE, site.now_us() - SILENCE_US)
+    assert site.beat.sweep(PROFILE) == 1
+    assert silent(site.results()[0], Phase.SEND, "region lab", "queue probe.lab")
+    assert site.events() == []  # it was UNKNOWN all the time
+    assert site.beat.sweep(PROFILE) == 0
+
+
+@pytest.mark.parametrize("intervals", [0, 1, 1000])
+def test_a_result_after_a_night_without_any_is_the_level(site: Site, intervals: int) -> None:
+    site.beat.expect(ALONE_PROFILE, site.now_us() - SILENCE_US - intervals * INTERVAL_US)
+    assert [site.beat.sweep(ALONE_PROFILE) for _ in range(3)] == [1, 0, 0]
+    site.send(current_slot(site), element=ALONE)
+    assert site.level() is Level.GOOD
+
+
+def test_what_is_expected_already_is_not_put_off(site: Site) -> None:
+    site.beat.expect(PROFILE, site.now_us() - SILENCE_US)
+    site.beat.expect(PROFILE, site.now_us())
+    assert site.beat.sweep(PROFILE) == 1
+
+
+def test_a_late_result_of_a_silent_poll_is_not_recorded_twice(site: Site) -> None:
+    site.send(7, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    site.beat.sweep(ALONE_PROFILE)
+    site.send(8, element=ALONE)
+    assert site.state().counts[Phase.SEND] == {Level.GOOD: 1, Level.UNKNOWN: 1}
+
+
+def test_polls_that_were_passed_over_are_silent_when_their_time_is_over(site: Site) -> None:
+    long_ago_us = site.now_us() - SILENCE_US
+    site.send(1, at_us=long_ago_us, element=ALONE)
+    site.send(5, at_us=long_ago_us, element=ALONE)
+    site.send(3, at_us=long_ago_us, element=ALONE)  # it was only slow
+    site.send(6, element=ALONE)
+    assert [site.beat.sweep(ALONE_PROFILE) for _ in range(2)] == [2, 0]
+    unknown = [found for found in site.results() if found.level is Level.UNKNOWN]
+    assert {found.poll.slot for found in unknown} == {2, 4}
+    assert all(silent(found, Phase.SEND, "region lab", "queue probe.lab") for found in unknown)
+    assert site.level() is Level.GOOD  # they are history by now
+
+
+def test_polls_that_were_passed_over_a_moment_ago_may_still_come(site: Site) -> None:
+    site.send(1, element=ALONE)
+    site.send(5, element=ALONE)
+    assert site.beat.sweep(ALONE_PROFILE) == 0
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(10, 300), (300, 10)])
+def test_silence_is_counted_in_the_interval_of_now(site: Site, before_s: int, after_s: int) -> None:
+    before, after = replace(ALONE, poll=before_s), replace(ALONE, poll=after_s)
+    begin_us = site.now_us() - 2 * max(silence_us(before), silence_us(after))
+    first = slots.slot_at(PAIR, before_s, begin_us)
+    for slot in (first, first + 3):
+        site.send(slot, at_us=begin_us, element=before)
+    site.beat.sweep(Profile({"mail": after}))
+    assert site.level() is Level.UNKNOWN
+    assert site.beat.sweep(Profile({"mail": after})) == 0
+    site.send(current_slot(site, after), element=after)
+    assert site.level() is Level.GOOD
+
+
+def unread(site: Site, slots_: range, overdue_us: int) -> None:
+    """Messages that are pending so long, and polls that go on."""
+    sent_us = site.now_us() - round(MAIL.delivertimeout * 1e6) - SILENCE_US - overdue_us
+    for slot in slots_:
+        site.send(slot, at_us=sent_us)
+    site.send(slots_.stop)
+
+
+def test_messages_that_no_reader_looked_for_are_unknown(site: Site) -> None:
+    unread(site, range(1, 4), 1000)
+    assert [site.beat.sweep(PROFILE) for _ in range(2)] == [3, 0]
+    found = [one for one in site.results() if one.phase is Phase.READ]
+    assert {one.poll.slot for one in found} == {1, 2, 3}
+    assert all(silent(one, Phase.READ, "box", "queue read.lab") for one in found)
+    assert site.level() is Level.UNKNOWN
+    assert site.pending() == {"mail@lab#4"}
+
+
+def test_a_mailbox_that_was_good_turns_unknown_when_nobody_reads_it(site: Site) -> None:
+    site.send(0, at_us=1)
+    site.read(0)
+    assert site.level() is Level.GOOD
+    unread(site, range(1, 2), 1000)
+    site.beat.sweep(PROFILE)
+    assert [event.level for event in site.events()] == [Level.GOOD, Level.UNKNOWN]
+
+
+def test_messages_that_a_reader_looks_for_are_left_to_it(site: Site) -> None:
+    unread(site, range(1, 4), 1000)
+    site.desk()
+    assert site.beat.sweep(PROFILE) == 0
+    site.lose_lease()
+    assert site.beat.sweep(PROFILE) == 3
+
+
+def test_messages_whose_time_comes_later_are_not_forgotten_where_no_more_are_sent(site: Site) -> None:
+    unread(site, range(1, 2), 1000)
+    assert site.beat.sweep(PROFILE) == 1
+    assert site.redis.zscore(keys.EXPECTED, f"{PAIR}/read") is not None
+    assert site.pending() == {"mail@lab#2"}
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        Profile({"box": BOX}),
+        Profile({"mail": replace(MAIL, active=False), "box": BOX}),
+        Profile({"mail": replace(MAIL, regions=("elsewhere",)), "box": BOX}),
+    ],
+    ids=["removed", "inactive", "another region"],
+)
+def test_a_pair_that_left_the_profile_is_forgotten(site: Site, after: Profile) -> None:
+    unread(site, range(1, 4), 1000)
+    site.send(9, at_us=site.now_us() - SILENCE_US)
+    assert site.beat.sweep(after) == 0
+    site.read(9)  # the reader was at it
+    site.beat.sweep(after)
+    assert site.view.states() == []
+    left = {key for key in site.redis.scan_iter() if not key.startswith(keys.seen(""))}
+    assert left <= {keys.EVENTS, keys.RESULTS, keys.MAILBOXES, keys.pending(BOX.mailbox)}
+
+
+def test_a_pair_that_comes_back_begins_anew(site: Site) -> None:
+    site.send(7, Level.FAILED, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    site.beat.sweep(Profile({}))
+    site.beat.expect(ALONE_PROFILE, site.now_us())
+    state = site.state(Pair("mail", "lab"))
+    assert (state.level, state.since_us, state.counts[Phase.SEND]) == (Level.UNKNOWN, None, {})
