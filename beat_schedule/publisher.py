@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 
 from beat_schedule.grid import Due
-from postbeat import profile, queues
+from postbeat import codec, queues
 from postbeat.model import SmtpElement
 from postbeat.profile import Profile
 from workers.readers import send_reader
@@ -92,6 +92,6 @@ class Publisher:
         if begin is None:
             sealed = self._profile.elements[element.name]
             reader = self._profile.reader_of(element)
-            texts = [profile.dumps(sealed), profile.dumps(reader) if reader else ""]
+            texts = [codec.encode_element(sealed), codec.encode_element(reader) if reader else ""]
             begin = self._bodies[element.name] = "[[" + ", ".join(json.dumps(text) for text in texts)
         return f'{begin}, "{poll}"], {{}}, {self._embed}]'

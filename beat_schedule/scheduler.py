@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,20 @@ CATCH_UP_US = 10_000_000  # polls that fell due while no beat ran are fired, unl
 FIRST_POLLS = 1000  # on the very first start, up to so many pairs are polled at once instead of in their turn
 
 
+@dataclass(frozen=True, slots=True)
+class _Force:
+    """A profile in force: its grid, what publishes its polls, and the number of pairs of each region."""
+
+    profile: Profile
+    grid: Grid
+    publisher: Publisher
+    regions: Mapping[str, int]
+
+
 class GridScheduler(Scheduler):
     """A ``celery.beat.Scheduler`` with its own tick; it stores no schedule, as there is none to store."""
 
+    _force: _Force | None = None
     _broken = False
     _reload_at = 0.0
     _sweep_at = 0.0
@@ -53,27 +67,31 @@ class GridScheduler(Scheduler):
             self._keys: Keys | None = config.keys()
             self._store = BeatStore(config.needed_redis_url())
             self._fingerprint = profiles.fingerprint(self._path)
-            loaded = self._load()
+            self._newest = self._load()
         except (ProfileError, settings.SettingsError) as error:
             raise SystemExit(f"beat cannot start:\n{error}") from error
-        self._use(loaded)
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:  # noqa: ANN401  Celery's own signature
         """Fires what is due. Returns how long to sleep, in seconds."""
         try:
             self._maybe_reload()
-            self._fire(self._store.claim())
-            self._maybe_sweep()
+            force = self._in_force()
+            stretch = self._store.claim()
+            polls = _due(force.grid, stretch)
+            if polls:
+                force.publisher.publish(polls)
+            self._maybe_sweep(force)
         except _AWAY as error:
             if not self._broken:
                 log.error("Redis does not answer, polls are not fired: %s", error)
             self._broken = True
-            self._publisher.close()
+            if self._force is not None:
+                self._force.publisher.close()
             return 1.0
         if self._broken:
             log.warning("Redis answers again")
             self._broken = False
-        return self._wait_s()
+        return _wait_s(force.grid, stretch.to_us)
 
     @property
     def info(self) -> str:
@@ -82,7 +100,9 @@ class GridScheduler(Scheduler):
 
     def close(self) -> None:
         """Closes the connections."""
-        self._publisher.close()
+        if self._force is not None:
+            self._force.publisher.close()
+        self._store.close()
         super().close()
 
     def _load(self) -> Profile:
@@ -97,13 +117,21 @@ class GridScheduler(Scheduler):
             )
         return loaded
 
-    def _use(self, sealed: Profile) -> None:
-        self._profile = sealed
-        self._now_us = self._store.now_us()
-        fired_to_us = self._store.fired_to_us() or self._now_us
-        self._grid = Grid(sealed.active(), max(fired_to_us, self._now_us - CATCH_UP_US))
-        self._publisher = Publisher(self.app, sealed)
-        self._store.expect(sealed, self._now_us)
+    def _in_force(self) -> _Force:
+        """The newest profile, put into force. Where Redis is away, the next tick tries again."""
+        before, sealed = self._force, self._newest
+        if before is not None and before.profile is sealed:
+            return before
+        now_us = self._store.now_us()
+        fired_to_us = self._store.fired_to_us() or now_us
+        self._store.expect(sealed, now_us)
+        grid = Grid(sealed.active(), max(fired_to_us, now_us - CATCH_UP_US))
+        if before is not None:
+            before.publisher.close()
+            log.warning("the profile was reloaded: %d pairs of element and region", len(grid))
+        regions = Counter(pair.region for pair, _ in sealed.active())
+        self._force = _Force(sealed, grid, Publisher(self.app, sealed), regions)
+        return self._force
 
     def _maybe_reload(self) -> None:
         """Takes a changed profile; an invalid one changes nothing and is said loudly."""
@@ -113,40 +141,32 @@ class GridScheduler(Scheduler):
         fingerprint = profiles.fingerprint(self._path)
         if fingerprint == self._fingerprint:
             return
+        self._fingerprint = fingerprint
         try:
-            sealed = self._load()
+            self._newest = self._load()
         except (ProfileError, settings.SettingsError) as error:
-            self._fingerprint = fingerprint
             log.error("the changed profile is NOT used, the one before stays in force:\n%s", error)
-            return
-        self._publisher.close()
-        self._use(sealed)
-        self._fingerprint = fingerprint  # not before: where Redis was away, the next tick tries again
-        log.warning("the profile was reloaded: %d pairs of element and region", len(self._grid))
 
-    def _fire(self, stretch: Stretch) -> None:
-        self._now_us = stretch.to_us
-        polls = self._due(stretch)
-        if polls:
-            self._publisher.publish(polls)
-
-    def _due(self, stretch: Stretch) -> list[Due]:
-        if stretch.from_us is None and len(self._grid) <= FIRST_POLLS:
-            list(self._grid.due(stretch.to_us))
-            return list(self._grid.current(stretch.to_us))
-        from_us = stretch.from_us or 0
-        return [due for due in self._grid.due(stretch.to_us) if due.due_us > from_us]
-
-    def _maybe_sweep(self) -> None:
+    def _maybe_sweep(self, force: _Force) -> None:
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_S
-        self._store.sweep(self._profile)
+        self._store.sweep(force.profile)
+        self._store.trim_queues(force.regions, readers=len(force.profile.elements))
         for wake in self._store.readers_to_wake():
-            self._publisher.send_reader(wake)
+            force.publisher.send_reader(wake)
 
-    def _wait_s(self) -> float:
-        next_us = self._grid.next_us()
-        if next_us is None:
-            return LONGEST_WAIT_S
-        return min(max((next_us - self._now_us) / 1e6, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+
+def _due(grid: Grid, stretch: Stretch) -> list[Due]:
+    if stretch.from_us is None and len(grid) <= FIRST_POLLS:
+        list(grid.due(stretch.to_us))
+        return list(grid.current(stretch.to_us))
+    from_us = stretch.from_us or 0
+    return [due for due in grid.due(stretch.to_us) if due.due_us > from_us]
+
+
+def _wait_s(grid: Grid, now_us: int) -> float:
+    next_us = grid.next_us()
+    if next_us is None:
+        return LONGEST_WAIT_S
+    return min(max((next_us - now_us) / 1e6, SHORTEST_WAIT_S), LONGEST_WAIT_S)

@@ -1,11 +1,17 @@
-"""Results as JSON: the stored form, and the ISM's view of a round trip."""
+"""Results and elements as JSON: the form in which they are stored, and travel."""
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import MISSING, fields
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from postbeat.model import (
+    ELEMENT_TYPES,
+    AnyElement,
     Attempt,
     Delivery,
     Fault,
@@ -15,6 +21,7 @@ from postbeat.model import (
     Phase,
     Poll,
     Result,
+    Secret,
     Side,
     Stage,
     TlsFacts,
@@ -119,3 +126,32 @@ def _fault(data: dict[str, str] | None) -> Fault | None:
     if data is None:
         return None
     return Fault(Side(data["side"]), FaultCode(data["code"]), data["message"], data["stage"])
+
+
+@functools.cache
+def adapter(kind: Kind) -> TypeAdapter[AnyElement]:
+    """What makes a valid element of a kind out of plain data."""
+    return TypeAdapter(ELEMENT_TYPES[kind])
+
+
+def encode_element(element: AnyElement) -> str:
+    """An element as one line of JSON, without what is default."""
+    data: dict[str, Any] = {"type": element.kind.value}
+    for field in fields(element):
+        value = getattr(element, field.name)
+        if field.default is MISSING or value != field.default:
+            data[field.name] = value.plain() if isinstance(value, Secret) else value
+    return json.dumps(data, separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=65536)
+def decode_element(text: str) -> AnyElement:
+    """The element of a line that :func:`encode_element` wrote; the same text gives the same object.
+
+    Raises:
+        ValueError: the text is no element.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not an element")
+    return adapter(Kind(data.pop("type", ""))).validate_python(data)

@@ -27,7 +27,7 @@ BODY = (
     b"found it here. If you are not that monitor, you may delete it too.\r\n"
 )
 
-_TOKEN = re.compile(r"v=1; poll=(\S{1,120}); attempt=(\d{1,3}); sent=(\d{1,17}); sig=([A-Za-z0-9_-]{43})")
+_TOKEN = re.compile(r"v=1; poll=(\S{1,120}); attempt=([0-9]{1,3}); sent=([0-9]{1,17}); sig=[A-Za-z0-9_-]{43}")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 
 
@@ -72,14 +72,16 @@ def field_value(token: Token, key: bytes) -> str:
 
 def parse_value(value: str, keys: Sequence[bytes]) -> Token | None:
     """The token of a header field's value, or None when it is not signed with one of the keys."""
-    match = _TOKEN.fullmatch(" ".join(value.split()))
+    text = " ".join(value.split())
+    match = _TOKEN.fullmatch(text)
     if match is None:
         return None
     try:
         token = Token(Poll.parse(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return None
-    if any(hmac.compare_digest(_signature(token, key), match[4]) for key in keys):
+    # Compared as a whole: 7 and 007 are the same number, but we write only one of them.
+    if any(hmac.compare_digest(field_value(token, key), text) for key in keys):
         return token
     return None
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 REGION_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -184,9 +184,15 @@ def _one_or_many(raw: object) -> object:
     return (raw,) if isinstance(raw, str) else raw
 
 
+def _different(regions: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(regions)) < len(regions):
+        raise ValueError("a region stands here a second time")
+    return regions
+
+
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
-Regions = Annotated[tuple[Region, ...], BeforeValidator(_one_or_many), MinLen(1)]
+Regions = Annotated[tuple[Region, ...], BeforeValidator(_one_or_many), MinLen(1), AfterValidator(_different)]
 Server = Annotated[str, StringConstraints(pattern=_PRINTABLE_PATTERN, max_length=253)]
 Email = Annotated[str, StringConstraints(pattern=_EMAIL_PATTERN, max_length=254)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
@@ -299,6 +305,9 @@ ELEMENT_TYPES: dict[Kind, type[SmtpElement] | type[Imap4Element] | type[Pop3Elem
     Kind.IMAP4: Imap4Element,
     Kind.POP3: Pop3Element,
 }
+
+
+AnyElement = SmtpElement | Imap4Element | Pop3Element
 
 
 @dataclass(frozen=True, slots=True)

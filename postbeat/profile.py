@@ -6,18 +6,19 @@ The grammar is in docs/profile.md. A profile is one file or a folder of them; al
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from postbeat import yamllines
+from postbeat.codec import adapter
 from postbeat.model import (
     ELEMENT_TYPES,
+    AnyElement,
     AuthenticationType,
     Element,
     Imap4Element,
@@ -26,19 +27,20 @@ from postbeat.model import (
     MailboxElement,
     Pair,
     Pop3Element,
+    Regions,
     Secret,
     SmtpElement,
 )
 from postbeat.secrets import Keys
 
-AnyElement = SmtpElement | Imap4Element | Pop3Element
 _TOP_KEYS = ("regions", "elements")
 _SUFFIXES = (".yaml", ".yml")
 _BOOLEANS = ("active", "tlsverify")
 
 _SECRET_TEXT = "a text, {env: NAME} or {file: PATH}"  # noqa: S105
 _LINE_TEXT = "a text of at most 200 characters in one line"
-_REGION_TEXT = "a list of regions, each of at most 32 small letters, digits and -"
+_REGION_TEXT = "a region or a list of different regions, each of at most 32 small letters, digits and -"
+_TEXTS = ("a text", "a name", "the ")  # how the words for what YAML may take for a number begin
 _NAME_TEXT = "a name of at most 64 letters, digits, '.', '_' and '-'"
 
 # What each field takes; the same words stand in docs/profile.md.
@@ -73,6 +75,18 @@ _EXPECTED_OF_KIND: Mapping[tuple[Kind, str], str] = {
     (Kind.IMAP4, "authenticationtype"): "STANDARD, PLAIN or CRAM-MD5",
     (Kind.POP3, "authenticationtype"): "STANDARD, PLAIN, CRAM-MD5 or APOP",
 }
+
+
+# The fields that each contradiction is about: where one of them is wrong itself, nothing more is said.
+_INVOLVED: Mapping[str, tuple[str, ...]] = {
+    "sslkeyfile": ("sslkeyfile", "sslcertificatefile"),
+    "read": ("read", "email"),
+    "authenticationtype": ("authenticationtype",),
+    "username": ("username", "authenticationtype"),
+    "password": ("password", "sharedsecret", "authenticationtype"),
+}
+
+_REGIONS: TypeAdapter[Regions] = TypeAdapter(Regions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +203,7 @@ class _Loading:
         self.faults: list[ProfileFault] = []
         self._places: dict[str, tuple[Path, yamllines.Lines, yamllines.Path]] = {}
         self._names: dict[str, tuple[Path, int]] = {}
+        self._faulty: set[str] = set()  # the names of elements with faults: what reads them has none itself
 
     def fault(self, file: Path, line: int, path: str, message: str) -> None:
         self.faults.append(ProfileFault(str(file), line, path, message))
@@ -200,7 +215,8 @@ class _Loading:
             self.fault(file, 1, "", f"cannot read it: {error.strerror}")
             return
         except UnicodeDecodeError as error:
-            self.fault(file, 1, "", f"not text in UTF-8: byte {error.start}")
+            line = error.object.count(b"\n", 0, error.start) + 1
+            self.fault(file, line, "", "not text in UTF-8")
             return
         except yamllines.YamlError as error:
             self.fault(file, error.line, "", error.message)
@@ -215,11 +231,23 @@ class _Loading:
         if not isinstance(items, list) or not items:
             self.fault(file, lines.line(("elements",)), "elements", "expected a list of elements")
             return
+        regions = self._regions(file, lines, data.get("regions"))
         for index, raw in enumerate(items):
-            self._element(file, lines, ("elements", index), raw, data.get("regions"))
+            self._element(file, lines, ("elements", index), raw, regions)
+
+    def _regions(self, file: Path, lines: yamllines.Lines, raw: object) -> Regions | None:
+        """The regions of a file's elements that name none themselves."""
+        if raw is None:
+            return None
+        try:
+            return _REGIONS.validate_python(raw)
+        except ValidationError:
+            message = _wrong(EXPECTED["regions"], {"regions": raw}, "regions")
+            self.fault(file, lines.line(("regions",)), "regions", message)
+            return None
 
     def _element(
-        self, file: Path, lines: yamllines.Lines, at: yamllines.Path, raw: object, regions: object
+        self, file: Path, lines: yamllines.Lines, at: yamllines.Path, raw: object, regions: Regions | None
     ) -> None:
         where = _dotted(at)
         if not isinstance(raw, dict):
@@ -227,6 +255,7 @@ class _Loading:
             return
         kind = raw.get("type")
         if kind not in tuple(Kind):
+            self._faulty.add(str(raw.get("name")))
             line = lines.line((*at, "type"))
             self.fault(file, line, f"{where}.type", _wrong(EXPECTED["type"], raw, "type"))
             return
@@ -246,20 +275,23 @@ class _Loading:
             if key not in known:
                 faults[key] = _unknown(key, known)
             elif isinstance(value, bool) is not (key in _BOOLEANS):
-                faults[key] = _wrong(_expected(kind, key), values, key)
+                faults[key] = _wrong(expected(kind, key), values, key)
         element: AnyElement | None = None
         try:
-            element = _adapter(kind).validate_python({key: values[key] for key in values if key in known})
+            element = adapter(kind).validate_python({key: values[key] for key in values if key in known})
         except ValidationError as error:
             for problem in error.errors(include_url=False, include_context=False):
                 key = str(problem["loc"][0])
-                faults.setdefault(key, _wrong(_expected(kind, key), values, key))
-        if element is not None:
-            faults.update({key: text for key, text in _contradictions(element).items() if key not in faults})
+                faults.setdefault(key, _wrong(expected(kind, key), values, key))
+        for key, message in _contradictions(element or _sound_part(kind, values, faults)).items():
+            if faults.keys().isdisjoint(_INVOLVED[key]):
+                faults[key] = message
         for key, message in faults.items():
-            place = ("regions",) if key == "regions" and (*at, key) not in lines.of else (*at, key)
-            self.fault(file, lines.line(place), _dotted((*at, key)), message)
-        return None if faults else element
+            self.fault(file, lines.line((*at, key)), _dotted((*at, key)), message)
+        if faults:
+            self._faulty.add(str(values.get("name")))
+            return None
+        return element
 
     def _keep(self, file: Path, lines: yamllines.Lines, at: yamllines.Path, element: AnyElement) -> None:
         line = lines.line((*at, "name"))
@@ -274,17 +306,27 @@ class _Loading:
 
     def check_reads(self) -> None:
         """Every ``read`` leads to a mailbox; checked last, as it may stand in another file."""
-        mailboxes = [name for name, element in self.elements.items() if isinstance(element, MailboxElement)]
+        mailboxes = {name: it for name, it in self.elements.items() if isinstance(it, MailboxElement)}
         for element in self.elements.values():
-            if not isinstance(element, SmtpElement) or not element.read or element.read in mailboxes:
+            if not isinstance(element, SmtpElement) or not element.read:
+                continue
+            if element.read in mailboxes or element.read in self._faulty:
                 continue
             file, lines, at = self._places[element.name]
             target = self.elements.get(element.read)
-            what = "an smtp element" if target else "not the name of a valid element"
+            what = "an smtp element" if target else "not the name of an element"
             message = f"{element.read!r} is {what}; expected {EXPECTED['read']}"
             close = difflib.get_close_matches(element.read, mailboxes, 1)
             hint = f", perhaps {close[0]!r}" if close else ""
             self.fault(file, lines.line((*at, "read")), f"{_dotted(at)}.read", message + hint)
+
+
+def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, str]) -> AnyElement:
+    """An element of the values that are right, so that all that is wrong with it is said at once."""
+    filled = {"name": "name", "server": "server"}
+    known = {field.name for field in fields(ELEMENT_TYPES[kind])}
+    sound = {key: value for key, value in values.items() if key in known and key not in faults}
+    return adapter(kind).validate_python(filled | sound)
 
 
 def _contradictions(element: AnyElement) -> dict[str, str]:
@@ -303,7 +345,7 @@ def _contradictions(element: AnyElement) -> dict[str, str]:
         plain = element.authenticationtype in (LoginType.STANDARD, LoginType.PLAIN)
         if element.authenticationtype is LoginType.APOP and element.kind is not Kind.POP3:
             faults["authenticationtype"] = (
-                f"expected {_expected(element.kind, 'authenticationtype')}, got 'APOP'"
+                f"expected {expected(element.kind, 'authenticationtype')}, got 'APOP'"
             )
     if login and not element.username:
         faults["username"] = f"{element.authenticationtype} needs a username"
@@ -313,19 +355,21 @@ def _contradictions(element: AnyElement) -> dict[str, str]:
     return faults
 
 
-def _expected(kind: Kind, key: str) -> str:
+def expected(kind: Kind, key: str) -> str:
+    """What a field of a kind takes, in words."""
     return _EXPECTED_OF_KIND.get((kind, key)) or EXPECTED[key]
 
 
-def _wrong(expected: str, values: Mapping[str, object], key: str) -> str:
+def _wrong(takes: str, values: Mapping[str, object], key: str) -> str:
     """What was expected and what came; a value that may be a secret is never shown."""
     if key not in values:
-        return f"required: {expected}"
-    if key in Element.SECRETS:
-        return f"expected {expected}"
+        return f"required: {takes}"
     value = values[key]
+    hint = "; put it in quotes" if isinstance(value, int | float) and takes.startswith(_TEXTS) else ""
+    if key in Element.SECRETS:
+        return f"expected {takes}{hint}"
     shown = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
-    return f"expected {expected}, got {shown[:80]}"
+    return f"expected {takes}, got {shown[:80]}{hint}"
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
@@ -338,34 +382,3 @@ def _dotted(path: yamllines.Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-@functools.cache
-def _adapter(kind: Kind) -> TypeAdapter[AnyElement]:
-    return TypeAdapter(ELEMENT_TYPES[kind])
-
-
-def plain(element: AnyElement) -> dict[str, Any]:
-    """An element as plain data without what is default: the form in which it travels."""
-    data: dict[str, Any] = {"type": element.kind.value}
-    for field in fields(element):
-        value = getattr(element, field.name)
-        if field.default is MISSING or value != field.default:
-            data[field.name] = value.plain() if isinstance(value, Secret) else value
-    return data
-
-
-def dumps(element: AnyElement) -> str:
-    """An element as one line of JSON; :func:`loads` reads it back."""
-    return json.dumps(plain(element), separators=(",", ":"))
-
-
-@functools.lru_cache(maxsize=65536)
-def loads(text: str) -> AnyElement:
-    """The element of a line of JSON that :func:`dumps` wrote; the same text gives the same object.
-
-    Raises:
-        ValueError: the text is no element.
-    """
-    data = json.loads(text)
-    return _adapter(Kind(data.pop("type"))).validate_python(data)

@@ -55,13 +55,13 @@ class Settings:
         """
         try:
             if self.key_file:
-                text = Path(self.key_file).read_text(encoding="ascii")
+                text = Path(self.key_file).read_text(encoding="utf-8", errors="replace")
                 return Keys.parse(text.splitlines(), self.key_file)
             if self.key:
                 return Keys.parse(self.key.replace(",", "\n").splitlines(), f"{PREFIX}KEY")
         except OSError as error:
             raise SettingsError(f"cannot read the key file {self.key_file}: {error.strerror}") from error
-        except (SiteKeyError, UnicodeDecodeError) as error:
+        except SiteKeyError as error:
             raise SettingsError(str(error)) from error
         return None
 

@@ -16,6 +16,7 @@ import yaml
 Path = tuple[str | int, ...]
 
 NODE_LIMIT = 2_000_000  # values after aliases are expanded: a few lines of YAML could otherwise fill memory
+DEPTH_LIMIT = 50  # of values inside values: far more than any profile needs, far less than Python's stack
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,16 +53,29 @@ def load(text: str) -> tuple[Any, Lines]:
     try:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise YamlError(
-            mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"
-        ) from error
+        raise _not_yaml(text, error) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlError(line, "not YAML: the text holds a control character") from error
     except yaml.YAMLError as error:
         raise YamlError(1, f"not YAML: {error}") from error
     if root is None:
         return None, Lines()
     reading = _Reading()
     return reading.value(root, (), set()), reading.lines
+
+
+def _not_yaml(text: str, error: yaml.MarkedYAMLError) -> YamlError:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return YamlError(1, f"not YAML: {error.problem}")
+    context = error.context or ""
+    if context and error.context_mark and error.context_mark.line != mark.line:
+        context += f" that begins in line {error.context_mark.line + 1}"
+    message = ", ".join(part for part in (context, error.problem) if part)
+    here = "".join(text.split("\n")[mark.line : mark.line + 1])
+    hint = "; YAML is indented with blanks, not with tabs" if "\t" in here[: mark.column + 1] else ""
+    return YamlError(mark.line + 1, f"not YAML: {message}{hint}")
 
 
 class _Reading:
@@ -77,7 +91,7 @@ class _Reading:
         self.lines.of.setdefault(path, line)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
-        above = above | {id(node)}
+        above = _with(node, above)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index), above) for index, item in enumerate(node.value)]
         return {key: self.value(item, (*path, key), above) for key, item in self._items(node, path, above)}
@@ -88,23 +102,30 @@ class _Reading:
         merged: list[Any] = []
         for key_node, item in node.value:
             line = key_node.start_mark.line + 1
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                merged.append(item)
-                continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlError(line, "a key must be a word")
             if key_node.value in own:
                 raise YamlError(line, f"the key {key_node.value!r} stands here a second time")
             own.add(key_node.value)
-            self.lines.of[(*path, key_node.value)] = line
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged.append(item)
+                continue
+            # What is merged in comes last: the line of an own key stands.
+            self.lines.of.setdefault((*path, key_node.value), line)
             yield key_node.value, item
         for item in merged:
             if not isinstance(item, yaml.MappingNode) or id(item) in above:
                 raise YamlError(item.start_mark.line + 1, "<<: needs a mapping")
-            for key, inner in self._items(item, path, above | {id(item)}):
+            for key, inner in self._items(item, path, _with(item, above)):
                 if key not in own:
                     own.add(key)
                     yield key, inner
+
+
+def _with(node: Any, above: set[int]) -> set[int]:
+    if len(above) == DEPTH_LIMIT:
+        raise YamlError(node.start_mark.line + 1, "the values of this file are nested too deeply")
+    return above | {id(node)}
 
 
 def _scalar(node: Any) -> Any:

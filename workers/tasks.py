@@ -7,7 +7,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from postbeat import mailbox, profile, queues
+from postbeat import codec, mailbox, queues
 from postbeat.model import MailboxElement, Poll, Result, SmtpElement
 from postbeat.store.wake import wake_text
 from postbeat.store.worker import LeaseLostError
@@ -46,14 +46,14 @@ def mailbox_read(mailbox_id: str, element: str) -> str:
 
 
 async def _send(element_text: str, reader_text: str, poll: Poll) -> tuple[Result, str]:
-    element = profile.loads(element_text)
+    element = codec.decode_element(element_text)
     if not isinstance(element, SmtpElement):
         raise TypeError(f"{element.name} is not an smtp element")
     shared = await context.current()
     result = await shared.sender.poll(element, poll)
     mailbox_id = wake = ""
     if reader_text:
-        reader = profile.loads(reader_text)
+        reader = codec.decode_element(reader_text)
         if isinstance(reader, MailboxElement):
             mailbox_id = reader.mailbox
             wake = wake_text(poll.region, mailbox_id, reader_text)
@@ -74,7 +74,7 @@ async def _record(element: SmtpElement, result: Result, mailbox_id: str, wake: s
 
 
 async def _read(mailbox_id: str, element_text: str) -> str:
-    element = profile.loads(element_text)
+    element = codec.decode_element(element_text)
     if not isinstance(element, MailboxElement):
         raise TypeError(f"{element.name} is not a mailbox element")
     shared = await context.current()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,6 +26,7 @@ from postbeat.store import keys, records
 from postbeat.store.records import Pending
 from postbeat.store.worker import WAKING_MS
 
+QUEUE_SLACK = 10  # messages of a queue beyond those that may be of use
 SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
 
 
@@ -99,6 +100,22 @@ class BeatStore:
             else:
                 recorded += self._silent(element, poll, now_us)
         return recorded
+
+    def trim_queues(self, regions: Mapping[str, int], readers: int) -> None:
+        """Bounds the queues of regions without workers: only a worker would throw away what has expired.
+
+        The broker keeps a queue in a list, its newest message first. A poll lives for two intervals at most,
+        so each pair has two that are worth keeping; a mailbox needs one reader.
+
+        Args:
+            regions: the number of pairs of each region.
+            readers: the number of mailboxes, at most.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for region, pairs in regions.items():
+                pipe.ltrim(queues.probe(region), 0, 2 * pairs + QUEUE_SLACK - 1)
+                pipe.ltrim(queues.read(region), 0, readers + QUEUE_SLACK - 1)
+            pipe.execute()
 
     def readers_to_wake(self) -> Iterator[str]:
         """How to wake the readers that mailboxes with pending messages lack."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from postbeat.clock import Clock
@@ -32,7 +34,12 @@ class WorkerStore:
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
+            url,
+            decode_responses=True,
+            socket_timeout=10,
+            socket_connect_timeout=5,
+            # A pooled connection is stale after Redis was restarted. Every call may be made twice.
+            retry=Retry(ConstantBackoff(0.1), 2),
         )
         self._record = self._redis.register_script(keys.script("record"))
         self._wake = self._redis.register_script(keys.script("wake"))

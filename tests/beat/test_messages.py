@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from celery.worker.request import Request
 
+from postbeat import codec, queues, secrets, settings
 from postbeat import profile as profiles
-from postbeat import queues, secrets, settings
 from postbeat.model import Imap4Element, Poll, Secret, SmtpElement
 from tests.beat.beats import Beats, profile
 
@@ -56,8 +56,8 @@ def test_a_worker_understands_it(beats: Beats) -> None:
     element, reader, poll = taken.args
     assert taken.id == poll
     assert Poll.parse(poll).pair == next(profiles.load(beats.path).active())[0]
-    assert isinstance(profiles.loads(element), SmtpElement)
-    assert isinstance(profiles.loads(reader), Imap4Element)
+    assert isinstance(codec.decode_element(element), SmtpElement)
+    assert isinstance(codec.decode_element(reader), Imap4Element)
     assert taken.kwargs == {}
     assert taken.expires is not None
     assert taken.expires > datetime.now(UTC)
@@ -104,7 +104,7 @@ def test_secrets_travel_sealed_or_by_reference(beats: Beats, monkeypatch: pytest
     body = base64.b64decode(json.loads(raw)["body"]).decode()
     assert SECRET not in raw
     assert SECRET not in body
-    element, reader = (profiles.loads(text) for text in json.loads(body)[0][:2])
+    element, reader = (codec.decode_element(text) for text in json.loads(body)[0][:2])
     keys = settings.load().needed_keys()
     assert secrets.resolve(element.password, keys) == SECRET
     assert secrets.resolve(reader.password, keys) == SECRET

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postbeat import settings
+from postbeat.secrets import Keys, new_key
+from postbeat.settings import Settings, SettingsError
+
+VALUES: dict[str, tuple[str, Any]] = {
+    "REDIS_URL": ("redis://127.0.0.1:6380/1", "redis://127.0.0.1:6380/1"),
+    "KEY": ("a key", "a key"),
+    "KEY_FILE": ("/etc/postbeat/key", "/etc/postbeat/key"),
+    "PROFILE": ("/etc/postbeat/profile", "/etc/postbeat/profile"),
+    "REGION": ("eu-1", "eu-1"),
+    "ORIGINATOR": ("Mail Check", "Mail Check"),
+    "HELO_NAME": ("worker.example.com", "worker.example.com"),
+    "CONCURRENCY": ("20", 20),
+    "GRACE": ("2.5", 2.5),
+    "TASK_EVENTS": ("false", False),
+}
+WRONG = {
+    "REGION": ["EU", "eu west", "-eu", "r" * 33, "eu\n"],
+    "ORIGINATOR": ["a\r\nBcc: x", "a <b>", '"a"', "x" * 65, "Prüfer"],
+    "HELO_NAME": ["a b", "a\r\nRCPT", "h" * 254, "büro"],
+    "CONCURRENCY": ["0", "20001", "many", "1.5"],
+    "GRACE": ["-1", "3601", "long", "nan"],
+    "TASK_EVENTS": ["maybe", "2"],
+}
+
+
+def keys_with(**environ: str) -> Keys | None:
+    return settings.load({f"POSTBEAT_{name}": value for name, value in environ.items()}).keys()
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert {name.upper() for name in Settings.__dataclass_fields__} == set(VALUES)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_setting_comes_from_its_variable(name: str) -> None:
+    text, value = VALUES[name]
+    assert getattr(settings.load({}), name.lower()) != value
+    assert getattr(settings.load({f"POSTBEAT_{name}": text}), name.lower()) == value
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_an_empty_variable_is_as_good_as_none(name: str) -> None:
+    assert settings.load({f"POSTBEAT_{name}": ""}) == settings.load({})
+
+
+def test_what_is_given_wins_over_the_environment() -> None:
+    environ = {"POSTBEAT_REGION": "eu", "POSTBEAT_CONCURRENCY": "7"}
+    config = settings.load(environ, region="us", concurrency=None)
+    assert (config.region, config.concurrency) == ("us", 7)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_a_wrong_value_is_named_and_shown(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({f"POSTBEAT_{name}": text})
+    assert str(caught.value).startswith(f"POSTBEAT_{name}: ")
+    assert str(caught.value).endswith(f", got {text!r}")
+
+
+def test_keys_come_from_a_file(tmp_path: Path) -> None:
+    new, old = new_key(), new_key()
+    path = tmp_path / "key"
+    path.write_text(f"# newest first\n{new}\n{old}\n", encoding="ascii")
+    keys = keys_with(KEY_FILE=str(path))
+    assert keys is not None
+    assert keys.signing == Keys.parse([new, old], "x").signing
+
+
+def test_keys_come_from_the_environment_with_commas_between_them() -> None:
+    new, old = new_key(), new_key()
+    keys = keys_with(KEY=f"{new}, {old}")
+    assert keys is not None
+    assert keys.signing == Keys.parse([new, old], "x").signing
+
+
+def test_the_file_wins_over_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(text := new_key(), encoding="ascii")
+    keys = keys_with(KEY_FILE=str(tmp_path / "key"), KEY=new_key())
+    assert keys is not None
+    assert keys.signing == Keys.parse([text], "x").signing
+
+
+def test_without_a_key_there_are_none_and_who_needs_them_is_told_how_to_make_one() -> None:
+    assert settings.load({}).keys() is None
+    with pytest.raises(
+        SettingsError, match=r"^no site key: set POSTBEAT_KEY_FILE .* made with: postbeat key$"
+    ):
+        settings.load({}).needed_keys()
+
+
+def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    message = f"cannot read the key file {tmp_path}/none: No such file or directory"
+    with pytest.raises(SettingsError) as caught:
+        keys_with(KEY_FILE=f"{tmp_path}/none")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("data", [b"hunter2\n", b"hunter2\xff\n", b"", b"# nothing\n"])
+def test_a_key_file_that_is_not_usable_is_named_and_not_shown(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "key").write_bytes(data)
+    with pytest.raises(SettingsError) as caught:
+        keys_with(KEY_FILE=f"{tmp_path}/key")
+    assert f"{tmp_path}/key holds" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_in_the_environment_that_is_not_usable_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        keys_with(KEY="hunter2")
+    assert str(caught.value).startswith("POSTBEAT_KEY holds something that is not a key")
+    assert "hunter2" not in repr(settings.load({"POSTBEAT_KEY": "hunter2"}))
+
+
+def test_who_needs_redis_is_told_how_to_name_it() -> None:
+    url = "redis://127.0.0.1:6379/0"
+    assert settings.load({"POSTBEAT_REDIS_URL": url}).needed_redis_url() == url
+    with pytest.raises(SettingsError, match="set POSTBEAT_REDIS_URL or give --redis"):
+        settings.load({}).needed_redis_url()
