@@ -28,6 +28,7 @@ def make_app(config: settings.Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         worker_pool="workers.pool:TaskPool",
+        worker_consumer="workers.consumer:Consumer",
         worker_concurrency=config.concurrency,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
