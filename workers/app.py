@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import Celery
+from celery.signals import after_setup_logger
 from kombu import Queue
 
 from postbeat import queues, settings
@@ -45,6 +48,14 @@ def broker_url(redis_url: str) -> str:
     """The name that Celery has for a Redis on a Unix socket; other URLs are the same."""
     scheme, separator, rest = redis_url.partition("://")
     return f"redis+socket://{rest}" if scheme == "unix" and separator else redis_url
+
+
+@after_setup_logger.connect
+def _say_less(loglevel: int = logging.INFO, **_details: object) -> None:
+    """Keeps Celery's two lines for every task out of the log, short of DEBUG: a tenth of a poll's CPU."""
+    if loglevel > logging.DEBUG:
+        for name in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 app = make_app(settings.load())
