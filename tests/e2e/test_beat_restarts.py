@@ -1,0 +1,85 @@
+"""Beat is restarted: no poll is fired twice, none is left out, and every element keeps its place."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+from postbeat.model import Pair, Poll
+from tests.e2e.running import Running, kill
+
+POLL_S = 2
+ELEMENTS = [
+    {"type": "smtp", "name": f"mail{number}", "server": "127.0.0.1", "poll": POLL_S, "regions": ["eu", "us"]}
+    for number in range(20)
+]
+ROUND = 2 * len(ELEMENTS)  # the polls of one interval
+
+
+class Taker:
+    """Takes the messages of all polls out of their queues, as workers do."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.taken: list[dict[str, Any]] = []
+
+    def take(self) -> int:
+        """Returns how many were taken so far."""
+        for queue in ("probe.eu", "probe.us"):
+            texts: Any = self._running.redis.rpop(queue, 1000)
+            self.taken += [json.loads(text)["headers"] for text in texts or ()]
+        return len(self.taken)
+
+    def more(self, rounds: int = 1) -> None:
+        """Waits until so many intervals' polls more are fired."""
+        wanted = self.take() + rounds * ROUND
+        self._running.until(lambda: self.take() >= wanted, f"{wanted} polls")
+
+    @property
+    def polls(self) -> list[Poll]:
+        return [Poll.parse(headers["id"]) for headers in self.taken]
+
+
+def test_a_restarted_beat_fires_every_poll_exactly_once(running: Running) -> None:
+    taker, path = Taker(running), running.profile(*ELEMENTS)
+    for _ in range(3):
+        beat = running.site.beat(path)
+        taker.more()
+        running.stop(beat)
+    taker.take()
+    found: dict[Pair, list[int]] = defaultdict(list)
+    for poll in taker.polls:
+        found[poll.pair].append(poll.slot)
+    assert len(found) == ROUND
+    for pair, slots in found.items():
+        assert slots == list(range(slots[0], slots[0] + len(slots))), pair
+
+
+def test_elements_keep_their_phase_over_restarts_and_are_spread_over_the_interval(running: Running) -> None:
+    taker, path = Taker(running), running.profile(*ELEMENTS)
+    for _ in range(2):
+        beat = running.site.beat(path)
+        taker.more(2)
+        running.stop(beat)
+    phases: dict[Pair, set[float]] = defaultdict(set)
+    for poll, headers in zip(taker.polls, taker.taken, strict=True):
+        expires_s = datetime.fromisoformat(headers["expires"]).timestamp()
+        phases[poll.pair].add(round(expires_s % POLL_S, 3))
+    assert all(len(found) == 1 for found in phases.values())
+    places = [min(found) for found in phases.values()]
+    assert len(set(places)) > ROUND * 0.9
+    assert min(places) < POLL_S / 4 < POLL_S * 3 / 4 < max(places)
+
+
+def test_two_beats_and_a_killed_one_fire_no_poll_twice(running: Running) -> None:
+    taker, path = Taker(running), running.profile(*ELEMENTS)
+    first = running.site.beat(path, "beat-1")
+    running.site.beat(path, "beat-2")
+    taker.more(2)
+    kill(first)
+    taker.more()
+    running.site.beat(path, "beat-3")
+    taker.more()
+    assert len(set(taker.polls)) == len(taker.polls)
