@@ -26,7 +26,7 @@ def redis_url(server: Server) -> str:
 def test_what_runs_goes_on_and_new_tasks_are_taken_when_redis_is_back(start: Start, server: Server) -> None:
     worker = start(10)
     running = worker.tasks.nap.delay(1.0)
-    worker.until(lambda: f"{running.id}] received" in worker.child.last_lines(50))
+    worker.until(lambda: worker.queued() == 0)
     server.stop()
     worker.until(lambda: "Connection refused" in worker.child.last_lines(50))
     server.start()
