@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +78,11 @@ class GridScheduler(Scheduler):
         try:
             self._maybe_reload()
             force = self._in_force()
-            stretch = self._store.claim()
-            polls = _due(force.grid, stretch)
-            if polls:
-                force.publisher.publish(polls)
+            with _uninterrupted():
+                stretch = self._store.claim()
+                polls = _due(force.grid, stretch)
+                if polls:
+                    force.publisher.publish(polls)
             self._maybe_sweep(force)
         except _AWAY as error:
             if not self._broken:
@@ -155,6 +158,16 @@ class GridScheduler(Scheduler):
         self._store.trim_queues(force.regions, readers=len(force.profile.elements))
         for wake in self._store.readers_to_wake():
             force.publisher.send_reader(wake)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Has SIGTERM and Ctrl-C wait: what is claimed is published, or nobody ever fires it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _due(grid: Grid, stretch: Stretch) -> list[Due]:
