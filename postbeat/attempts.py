@@ -9,10 +9,13 @@ from collections.abc import Awaitable, Callable
 
 from postbeat.clock import Clock
 from postbeat.lag import UNTRUSTED_SHARE, LagMeter
-from postbeat.model import Attempt, Element, Fault, FaultCode, FaultError, Side
+from postbeat.model import Attempt, Element, Fault, FaultCode, FaultError, SecurityType, Side
 from postbeat.probes.readings import Readings
 
 log = logging.getLogger(__name__)
+
+TLS_PORTS = (465, 993, 995)  # where a server waits for TLS to begin (RFC 8314 section 7)
+LOOKUPS = ("lookup", "mx", "mta-sts", "dane")  # the stages in which we wait for our own name servers
 
 Body = Callable[[Readings, int], Awaitable[None]]
 
@@ -27,13 +30,14 @@ async def run(element: Element, body: Body, clock: Clock, lag: LagMeter) -> tupl
     for number in range(1, 2 + element.failureretests):
         if attempts:
             await asyncio.sleep(element.retestinterval)
-        attempts.append(await _attempt(number, element.timeout, body, clock, lag))
+        attempts.append(await _attempt(element, number, body, clock, lag))
         if attempts[-1].fault is None:
             break
     return tuple(attempts)
 
 
-async def _attempt(number: int, timeout_s: float, body: Body, clock: Clock, lag: LagMeter) -> Attempt:
+async def _attempt(element: Element, number: int, body: Body, clock: Clock, lag: LagMeter) -> Attempt:
+    timeout_s = element.timeout
     readings = Readings(clock)
     timeline = readings.timeline
     started_ns = time.perf_counter_ns()
@@ -42,9 +46,11 @@ async def _attempt(number: int, timeout_s: float, body: Body, clock: Clock, lag:
         async with asyncio.timeout(timeout_s):
             await body(readings, number)
     except TimeoutError:
-        fault = _timeout(timeline.open_stage, timeout_s, lag.since_us(started_ns))
+        fault = _timeout(element, timeline.open_stage, timeout_s, lag.since_us(started_ns))
     except FaultError as error:
         fault = error.fault(timeline.open_stage)
+        if error.code is FaultCode.TIMEOUT and lag.since_us(started_ns) > timeout_s * 1e6 * UNTRUSTED_SHARE:
+            fault = _timeout(element, timeline.open_stage, timeout_s, lag.since_us(started_ns))
         readings.status = error.status if error.status is not None else readings.status
     except Exception as error:
         log.exception("a probe failed by a defect of ours")
@@ -64,16 +70,25 @@ async def _attempt(number: int, timeout_s: float, body: Body, clock: Clock, lag:
         status=readings.status,
         reply=readings.reply,
         address=readings.address,
+        host=readings.host,
+        policies=readings.policies,
         tls=readings.tls,
         fault=fault,
+        warnings=tuple(readings.warnings),
         accepted_at_us=readings.accepted_at_us,
         loop_lag_us=lag.since_us(started_ns),
     )
 
 
-def _timeout(stage: str, timeout_s: float, lag_us: int) -> Fault:
-    """A deadline that passed is the service's fault, unless our own loop stood still meanwhile."""
+def _timeout(element: Element, stage: str, timeout_s: float, lag_us: int) -> Fault:
+    """A deadline that passed is the service's fault, unless our own loop or our name servers held us up."""
     if lag_us > timeout_s * 1e6 * UNTRUSTED_SHARE:
         text = f"this worker stood still for {lag_us / 1e6:.1f} s; the timeout in stage {stage} means nothing"
         return Fault(Side.LOCAL, FaultCode.OVERLOADED, text, stage)
-    return Fault(Side.REMOTE, FaultCode.TIMEOUT, f"no answer within {timeout_s:g} s in stage {stage}", stage)
+    if stage in LOOKUPS:
+        text = f"our name servers did not answer within {timeout_s:g} s"
+        return Fault(Side.LOCAL, FaultCode.RESOLVER, text, stage)
+    text = f"no answer within {timeout_s:g} s in stage {stage}"
+    if stage == "greeting" and element.port in TLS_PORTS and element.securitytype is not SecurityType.SSL:
+        text += f"; port {element.port} usually wants securitytype SSL"
+    return Fault(Side.REMOTE, FaultCode.TIMEOUT, text, stage)

@@ -13,15 +13,21 @@ from postbeat.model import (
     ELEMENT_TYPES,
     AnyElement,
     Attempt,
+    AuthenticationType,
     Delivery,
+    Expectation,
     Fault,
     FaultCode,
     Kind,
     Level,
     Phase,
+    PolicyFacts,
+    PolicyVerdict,
     Poll,
     Result,
     Secret,
+    SecurityType,
+    Service,
     Side,
     Stage,
     TlsFacts,
@@ -54,6 +60,14 @@ def as_data(result: Result) -> dict[str, Any]:
             "resolution_us": delivery.resolution_us,
             "hop_count": delivery.hop_count,
         }
+    if (service := result.service) is not None:
+        data["service"] = [
+            service.port,
+            service.security,
+            service.authentication,
+            service.user,
+            service.email,
+        ]
     return data
 
 
@@ -73,10 +87,27 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     if attempt.accepted_at_us is not None:
         data["accepted_at_us"] = attempt.accepted_at_us
     if attempt.tls is not None:
-        data["tls"] = [attempt.tls.version, attempt.tls.cipher, attempt.tls.verified]
+        data["tls"] = _tls_data(attempt.tls)
+    if attempt.host:
+        data["host"] = attempt.host
+    if attempt.policies:
+        data["policies"] = [[p.kind, p.verdict, p.reason, p.mode, p.secure] for p in attempt.policies]
+    if attempt.warnings:
+        data["warnings"] = list(attempt.warnings)
     if attempt.fault is not None:
         data["fault"] = _fault_data(attempt.fault)
     return data
+
+
+def _tls_data(tls: TlsFacts) -> dict[str, Any]:
+    """What was negotiated; what is empty is left out."""
+    return {name: value for name in TlsFacts.__slots__ if (value := getattr(tls, name)) not in ("", (), None)}
+
+
+def _tls(data: dict[str, Any] | None) -> TlsFacts | None:
+    if data is None:
+        return None
+    return TlsFacts(**({"version": "", "cipher": ""} | data | {"names": tuple(data.get("names", ()))}))
 
 
 def _fault_data(fault: Fault) -> dict[str, str]:
@@ -101,6 +132,7 @@ def decode(text: str | bytes) -> Result:
         attempts=tuple(_attempt(item) for item in data["attempts"]),
         fault=_fault(data.get("fault")),
         delivery=Delivery(**data["delivery"]) if "delivery" in data else None,
+        service=_service(*data["service"]) if "service" in data else None,
     )
 
 
@@ -114,12 +146,23 @@ def _attempt(data: dict[str, Any]) -> Attempt:
         status=data["status"],
         reply=data["reply"],
         address=data["address"],
+        host=data.get("host", ""),
+        policies=tuple(_policy(*item) for item in data.get("policies", ())),
+        warnings=tuple(data.get("warnings", ())),
         loop_lag_us=data["lag_us"],
         stages=tuple(Stage(*item) for item in data["stages"]),
         accepted_at_us=data.get("accepted_at_us"),
-        tls=TlsFacts(*data["tls"]) if "tls" in data else None,
+        tls=_tls(data.get("tls")),
         fault=_fault(data.get("fault")),
     )
+
+
+def _policy(kind: str, verdict: str, reason: str, mode: str, secure: bool) -> PolicyFacts:
+    return PolicyFacts(kind, PolicyVerdict(verdict), reason, mode, secure)
+
+
+def _service(port: int, security: str, authentication: str, user: str, email: str) -> Service:
+    return Service(port, SecurityType(security), AuthenticationType(authentication), user, email)
 
 
 def _fault(data: dict[str, str] | None) -> Fault | None:
@@ -140,7 +183,7 @@ def encode_element(element: AnyElement) -> str:
     for field in fields(element):
         value = getattr(element, field.name)
         if field.default is MISSING or value != field.default:
-            data[field.name] = value.plain() if isinstance(value, Secret) else value
+            data[field.name] = value.plain() if isinstance(value, Secret | Expectation) else value
     return json.dumps(data, separators=(",", ":"))
 
 

@@ -7,6 +7,7 @@ decided once, here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import ipaddress
@@ -14,14 +15,25 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault, TlsFacts
+from postbeat import resolve
+from postbeat.model import (
+    AddressFamily,
+    Element,
+    FaultCode,
+    FaultError,
+    LocalFault,
+    RemoteFault,
+    Side,
+)
 from postbeat.timeline import Timeline
+from postbeat.tls.handshake import HANDSHAKE_S, asked_name, time_handshake, tls_fault
 
 TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+# With it many connections may share a port of ours; Python has no name for it before 3.12.
+_BIND_WITHOUT_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 READ_LIMIT = 1 << 20  # bytes held for a reader that is slower than the server; beyond it the server waits
 
 # Errors of connect() and of a socket that speak of this machine, not of the service.
@@ -30,6 +42,7 @@ _OUR_ERRNOS = {
     errno.ENFILE,
     errno.ENOBUFS,
     errno.ENOMEM,
+    errno.EAGAIN,
     errno.EADDRNOTAVAIL,
     errno.EADDRINUSE,
     errno.EACCES,
@@ -52,52 +65,28 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """What an element asks of TLS. Paths are as the element names them; empty means not given."""
+async def reach(element: Element, timeline: Timeline) -> tuple[socket.socket, Address]:
+    """A connected socket to an element's server, or to its fixed ``address``.
 
-    verify: bool = True
-    ca_file: str = ""
-    certificate_file: str = ""
-    key_file: str = ""
-    key_password: str = ""
-
-
-_HANDSHAKE: ContextVar[tuple[Timeline, str] | None] = ContextVar("handshake", default=None)
-
-
-def time_handshake(timeline: Timeline, then: str = "") -> None:
-    """Has the next handshake of this task written into the timeline as its stage ``tls``.
-
-    The stage begins with the first byte that TLS writes and ends the open one; when the handshake is
-    complete the stage ``then`` begins, if one is named.
+    Raises:
+        RemoteFault, LocalFault: there is no way to it.
     """
-    _HANDSHAKE.set((timeline, then))
+    where = element.address or element.server
+    addresses = await lookup(where, element.port, timeline, family_of(element))
+    return await connect(addresses, timeline, element.sourceaddress, element.timeout)
 
 
-class _TimedObject(ssl.SSLObject):
-    """Marks its own handshake in the timeline of the task that asked for it."""
-
-    _marks: tuple[Timeline, str] | None = None
-    _started = False
-
-    def do_handshake(self) -> None:
-        if not self._started:
-            self._started = True
-            self._marks = _HANDSHAKE.get()
-            if self._marks is not None:
-                self._marks[0].switch("tls")
-        super().do_handshake()
-        if self._marks is not None:
-            timeline, then = self._marks
-            cipher = self.cipher()
-            timeline.reply(f"{self.version()} {cipher[0] if cipher else ''}")
-            timeline.switch(then)
-            self._marks = None
+def family_of(element: Element) -> AddressFamily:
+    """The family of the addresses that an element's server is tried at."""
+    if element.sourceaddress:
+        return AddressFamily.IPV6 if ":" in element.sourceaddress else AddressFamily.IPV4
+    return element.addressfamily
 
 
-async def lookup(server: str, port: int, timeline: Timeline) -> list[Address]:
-    """The addresses of a server in the resolver's order; an IP address is its own.
+async def lookup(
+    server: str, port: int, timeline: Timeline, family: AddressFamily = AddressFamily.ANY
+) -> list[Address]:
+    """The addresses of a server in the order in which to try them; an IP address is its own.
 
     Raises:
         RemoteFault: the name has no address.
@@ -107,20 +96,15 @@ async def lookup(server: str, port: int, timeline: Timeline) -> list[Address]:
         literal = _literal(server, port)
         if literal is not None:
             return [literal]
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(server, port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
-                raise RemoteFault(FaultCode.LOOKUP, f"no address for {server}") from error
-            raise LocalFault(FaultCode.RESOLVER, f"could not look up {server}: {error.strerror}") from error
-        except UnicodeError as error:
-            raise LocalFault(FaultCode.LOOKUP, f"{server} is not a valid host name") from error
-        addresses = [Address(family, str(name[0]), port) for family, _, _, _, name in found]
-        timeline.reply(" ".join(address.host for address in addresses))
-        return addresses
+        found = await resolve.shared().addresses(server, family)
+        source = f" ({found.source})" if found.source else ""
+        timeline.reply(" ".join(found.hosts) + source)
+        return [
+            Address(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port) for host in found.hosts
+        ]
 
 
+@functools.lru_cache(maxsize=4096)
 def _literal(server: str, port: int) -> Address | None:
     try:
         ip = ipaddress.ip_address(server.strip("[]"))
@@ -129,126 +113,135 @@ def _literal(server: str, port: int) -> Address | None:
     return Address(socket.AF_INET if ip.version == 4 else socket.AF_INET6, str(ip), port)
 
 
-async def connect(addresses: Sequence[Address], timeline: Timeline) -> tuple[socket.socket, Address]:
+async def connect(
+    addresses: Sequence[Address], timeline: Timeline, source: str = "", timeout_s: float | None = None
+) -> tuple[socket.socket, Address]:
     """A connected socket and the address it is connected to; addresses are tried in order.
 
-    Each try is a stage ``connect`` of its own, so connectTime is that of the chosen address alone.
+    Each try is a stage ``connect`` of its own, so connectTime is that of the chosen address alone. All but
+    the last have an equal share of ``timeout_s``, so that one that is silent does not hide the others.
+    ``source`` is the address of ours to connect from.
 
     Raises:
-        RemoteFault, LocalFault: the last address's error.
+        RemoteFault, LocalFault: what the service did wrong, or else our last error.
     """
     loop = asyncio.get_running_loop()
     # uvloop runs the handshake of a STARTTLS in the context that the plain connection was made in, so the
     # timeline must be in it before there is a connection.
     time_handshake(timeline)
+    share_s = timeout_s / len(addresses) if timeout_s and addresses else None
+    faults: list[FaultError] = []
     for index, address in enumerate(addresses):
-        sock = _new_socket(address)
+        patience_s = share_s if index + 1 < len(addresses) else None
+        timeline.end()
+        timeline.begin("connect")
+        timeline.reply(str(address))
+        sock = _new_socket(address, source)
         try:
-            with timeline.stage("connect"):
-                timeline.reply(str(address))
-                await loop.sock_connect(sock, (address.host, address.port))
-            quick_ack(sock)
+            await _connected(loop, sock, address, patience_s)
+            timeline.end()
             return sock, address
         except OSError as error:
             sock.close()
-            if index + 1 < len(addresses):
-                timeline.end()
-                continue
-            raise explained(error, f"connecting to {address}") from error
+            faults.append(explained(error, f"connecting to {address}"))
         except BaseException:
             sock.close()
             raise
-    raise RemoteFault(FaultCode.LOOKUP, "the server has no address")
+    # An address that we have no way to must not hide what another one did wrong.
+    remote = [fault for fault in faults if fault.side is Side.REMOTE]
+    raise (remote or faults or [RemoteFault(FaultCode.LOOKUP, "the server has no address")])[-1]
 
 
-def _new_socket(address: Address) -> socket.socket:
+async def _connected(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: Address, patience_s: float | None
+) -> None:
+    async with asyncio.timeout(patience_s):
+        await _established(loop, sock, _socket_address(address))
+    quick_ack(sock)
+
+
+async def _established(loop: asyncio.AbstractEventLoop, sock: socket.socket, where: Any) -> None:  # noqa: ANN401
+    """What sock_connect() does.
+
+    That of uvloop first has a thread look up what is an address already: it takes longer than a connect() to
+    a server in the same building, and would be counted with it.
+    """
+    error = sock.connect_ex(where)
+    if error == errno.EINPROGRESS:
+        writable: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(sock, _wake, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _socket_address(address: Address) -> Any:  # noqa: ANN401  a tuple of the family's own
+    """An address as connect() takes it, with the scope that a link-local one names."""
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    found = socket.getaddrinfo(address.host, address.port, address.family, socket.SOCK_STREAM, flags=flags)
+    return found[0][4]
+
+
+def _new_socket(address: Address, source: str = "") -> socket.socket:
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError as error:
         raise explained(error, "opening a socket") from error
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if source:
+        try:
+            sock.setsockopt(socket.IPPROTO_IP, _BIND_WITHOUT_PORT, 1)
+            sock.bind((source, 0))
+        except OSError as error:
+            sock.close()
+            raise explained(error, f"binding to {source}") from error
     return sock
 
 
 def quick_ack(sock: socket.socket) -> None:
-    """Acknowledges at once: a delayed ACK holds back an implicit-TLS Postfix's greeting by 40 ms."""
-    if TCP_QUICKACK is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
+    """Acknowledges what comes next at once.
 
-
-@functools.lru_cache(maxsize=256)
-def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """The context for these options; cached, as loading the system's authorities costs 20 ms of CPU.
-
-    Raises:
-        LocalFault: a file of ours is missing or cannot be used.
+    A server that writes twice before it listens, as Postfix does with session tickets and its greeting, may
+    wait for it: a delayed ACK adds 40 ms. What we write ends the effect (tcp(7), TCP_QUICKACK).
     """
-    for path in (options.ca_file, options.certificate_file, options.key_file):
-        if path and not os.access(path, os.R_OK):
-            raise LocalFault(FaultCode.FILE, f"cannot read {path}, which the element names for TLS")
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file or None)
-    except ssl.SSLError as error:
-        raise LocalFault(
-            FaultCode.FILE, f"{options.ca_file} holds no certificate in PEM: {_reason(error)}"
-        ) from error
-    context.sslobject_class = _TimedObject
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if options.certificate_file:
-        _load_certificate(context, options)
-    return context
+    if TCP_QUICKACK is not None:
+        with contextlib.suppress(OSError):  # the connection is gone, which others see as well
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
 
 
-def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
-    try:
-        # A password must always be given, even an empty one: without it OpenSSL asks on the terminal.
-        context.load_cert_chain(
-            options.certificate_file, options.key_file or None, password=options.key_password
-        )
-    except (ssl.SSLError, OSError) as error:
-        files = " and ".join(path for path in (options.certificate_file, options.key_file) if path)
-        raise LocalFault(
-            FaultCode.FILE, f"cannot use the client certificate in {files}: {_reason(error)}"
-        ) from error
-
-
-def tls_facts(transport: asyncio.BaseTransport) -> TlsFacts | None:
-    """What was negotiated on a transport, or None on one without TLS."""
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return None
-    cipher = tls.cipher()
-    verified = tls.context.verify_mode is ssl.CERT_REQUIRED
-    return TlsFacts(tls.version() or "", cipher[0] if cipher else "", verified)
+def quick_ack_soon(transport: asyncio.BaseTransport) -> None:
+    """The same when the loop has written what it has for the server: the end of the handshake above all."""
+    asyncio.get_running_loop().call_soon(quick_ack, transport.get_extra_info("socket"))
 
 
 def explained(error: BaseException, doing: str) -> FaultError:  # noqa: PLR0911  a table, in code
     """The fault that an error of a socket or of TLS stands for."""
     if isinstance(error, FaultError):
         return error
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return RemoteFault(
-            FaultCode.CERTIFICATE, f"the server's certificate does not verify: {error.verify_message}"
-        )
     if isinstance(error, ssl.SSLError):
-        return RemoteFault(FaultCode.TLS, f"the TLS handshake failed: {_reason(error)}")
+        return tls_fault(error)
     if isinstance(error, ConnectionRefusedError):
         return RemoteFault(FaultCode.REFUSED, f"the connection was refused while {doing}")
     if isinstance(error, ConnectionError):
         return RemoteFault(FaultCode.DISCONNECTED, f"the server closed the connection while {doing}")
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return RemoteFault(FaultCode.TIMEOUT, f"no answer while {doing}")
     if isinstance(error, OSError) and error.errno in _OUR_ERRNOS:
         return LocalFault(FaultCode.RESOURCES, f"this machine failed while {doing}: {error.strerror}")
     if isinstance(error, OSError):
         return RemoteFault(FaultCode.UNREACHABLE, f"{error.strerror or error} while {doing}")
     return LocalFault(FaultCode.INTERNAL, f"{type(error).__name__} while {doing}")
-
-
-def _reason(error: OSError) -> str:
-    reason = getattr(error, "reason", None) or error.strerror or str(error)
-    return str(reason).replace("_", " ").lower()
 
 
 class Stream(asyncio.Protocol):
@@ -282,11 +275,40 @@ class Stream(asyncio.Protocol):
                 await loop.create_connection(lambda: stream, sock=sock)
                 return stream
             time_handshake(timeline)
-            await loop.create_connection(lambda: stream, sock=sock, ssl=tls, server_hostname=server)
+            await loop.create_connection(
+                lambda: stream,
+                sock=sock,
+                ssl=tls,
+                server_hostname=asked_name(server),
+                ssl_handshake_timeout=HANDSHAKE_S,
+            )
         except OSError as error:
             sock.close()
             raise explained(error, "making the TLS handshake") from error
+        quick_ack_soon(stream.transport)
         return stream
+
+    @classmethod
+    def over(cls, transport: asyncio.BaseTransport) -> Stream:
+        """A stream that takes a connection over from another protocol; :meth:`hand_over` gives it back."""
+        stream = cls()
+        transport.set_protocol(stream)
+        stream.connection_made(transport)
+        return stream
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Gives the connection to another protocol, and returns its transport.
+
+        Raises:
+            RemoteFault: the server has closed it, or has said something that nobody had asked for.
+        """
+        if self._lost is not None or self._ended:
+            raise explained(self._lost or ConnectionResetError(), "being handed over")
+        if self._unread:
+            raise RemoteFault(FaultCode.PROTOCOL, "the server spoke before it was asked")
+        transport = self.transport
+        transport.set_protocol(protocol)
+        return transport
 
     async def start_tls(self, tls: ssl.SSLContext, server: str, timeline: Timeline) -> None:
         """Makes the TLS handshake on a stream whose server has just agreed to it.
@@ -300,9 +322,16 @@ class Stream(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         time_handshake(timeline)
         try:
-            self._transport = await loop.start_tls(self._transport, self, tls, server_hostname=server)
+            self._transport = await loop.start_tls(
+                self._transport,
+                self,
+                tls,
+                server_hostname=asked_name(server),
+                ssl_handshake_timeout=HANDSHAKE_S,
+            )
         except OSError as error:
             raise explained(error, "making the TLS handshake") from error
+        quick_ack_soon(self.transport)
 
     @property
     def transport(self) -> asyncio.Transport:

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from postbeat.model import Fault, Level, Side
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from postbeat.model import Element, Fault, FaultCode, Level, Side, TlsFacts
+
+# Refusals that a sending server answers by trying again later: the mail is late, not lost.
+_PASSING = (FaultCode.GREYLISTED, FaultCode.TEMPORARY)
 
 
-def level_of(fault: Fault | None) -> Level:
-    """GOOD without a fault, FAILED for a REMOTE one; a LOCAL one says nothing of the service: UNKNOWN."""
+def level_of(fault: Fault | None, warnings: Sequence[str] = ()) -> Level:
+    """GOOD without a fault, FAILED for a REMOTE one; a LOCAL one says nothing of the service: UNKNOWN.
+
+    Warnings make MARGINAL what would be GOOD; a refusal for now (greylisting, say) is MARGINAL too.
+    """
     if fault is None:
-        return Level.GOOD
-    return Level.FAILED if fault.side is Side.REMOTE else Level.UNKNOWN
+        return Level.MARGINAL if warnings else Level.GOOD
+    if fault.side is Side.LOCAL:
+        return Level.UNKNOWN
+    return Level.MARGINAL if fault.code in _PASSING else Level.FAILED
+
+
+_DAY_US = 86_400_000_000
+
+
+def days_left(tls: TlsFacts, at_us: int) -> int | None:
+    """Whole days until the first certificate of the chain expires, negative once it has; None if unknown."""
+    return None if tls.expires_at_us is None else (tls.expires_at_us - at_us) // _DAY_US
+
+
+def expiry_warning(element: Element, tls: TlsFacts | None, at_us: int) -> str:
+    """That a certificate expires within the element's ``certificatewarndays``, or ""."""
+    days = days_left(tls, at_us) if tls is not None else None
+    if tls is None or tls.expires_at_us is None or days is None or not element.certificatewarndays:
+        return ""
+    if days > element.certificatewarndays:
+        return ""
+    date = datetime.fromtimestamp(tls.expires_at_us / 1e6, UTC).date()
+    what = "the server's certificate"
+    if tls.expiring != tls.subject:
+        what = f"the certificate {tls.expiring}, which the server's hangs on,"
+    if tls.expires_at_us < at_us:
+        return f"{what} expired on {date}"
+    return f"{what} expires in {days} day{'' if days == 1 else 's'}, on {date}"
 
 
 _SEVERITY = {Level.GOOD: 0, Level.MARGINAL: 1, Level.UNKNOWN: 2, Level.FAILED: 3}

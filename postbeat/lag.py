@@ -36,6 +36,7 @@ class LagMeter:
         """Ends the sampling."""
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now_ns = self._clock_ns()
@@ -51,8 +52,12 @@ class LagMeter:
             self._peaks.popleft()
 
     def since_us(self, at_ns: int) -> int:
-        """The largest lag since a moment of the same clock, in microseconds."""
+        """The largest lag since a moment of the same clock, in microseconds; the sample that is due counts.
+
+        What was ready during a standstill may run before the sample does, and end an attempt.
+        """
+        overdue_us = max(0, self._clock_ns() - self._due_ns) // 1000 if self._handle is not None else 0
         for sampled_ns, lag_us in self._peaks:
             if sampled_ns >= at_ns:
-                return lag_us
-        return 0
+                return max(lag_us, overdue_us)
+        return overdue_us

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from postbeat import attempts, message
@@ -35,6 +35,7 @@ from postbeat.probes.session import MailboxSession, Memory
 from postbeat.secrets import Keys
 from postbeat.sending import describe
 from postbeat.store.records import Pending
+from postbeat.tls.options import TlsDefaults
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ class Tools:
     """What all readers of a worker share.
 
     Once ``stopping`` is set, readers give their mailboxes back. ``orphans`` is whether old messages of ours
-    that nobody waits for are deleted; ``looked`` is told of each look.
+    that nobody waits for are deleted; ``use_body`` is whether bodies are looked at where the element does not
+    say; ``looked`` is told of each look.
     """
 
     keys: Keys
@@ -89,6 +91,8 @@ class Tools:
     worker: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     orphans: bool = True
+    use_body: bool = False
+    tls: TlsDefaults = field(default_factory=TlsDefaults)
     looked: Callable[[tuple[Attempt, ...]], None] | None = None
 
 
@@ -104,6 +108,8 @@ class _Sighting:
 
 async def read(element: MailboxElement, desk: Desk, tools: Tools) -> None:
     """Reads until nothing is pending, under the desk's lease; ends at once when the lease is lost."""
+    if tools.use_body and element.usebody is None:
+        element = replace(element, usebody=1)
     visit = _Visit(element, desk, tools)
     keeper = asyncio.ensure_future(desk.keep())
     work = asyncio.ensure_future(visit.run())
@@ -187,7 +193,7 @@ class _Visit:
             except FaultError:
                 # Servers end idle sessions as they like; only a session that cannot be had is a fault.
                 self.abort()
-        way = access(self._element, self._tools.keys)
+        way = await access(self._element, self._tools.keys, readings.timeline, self._tools.tls)
         session = await open_session(self._element, way.login, way.tls, readings.timeline, FIELDS)
         self._session = session
         try:
@@ -197,7 +203,7 @@ class _Visit:
             raise
 
     async def _scan(self, session: MailboxSession, readings: Readings, before_us: int) -> None:
-        readings.over(session.stream)
+        readings.over(session.stream, self._element)
         with readings.timeline.stage("find"):
             validity = self._memory.validity
             found, self._memory = await session.scan(self._memory)
@@ -264,8 +270,8 @@ class _Visit:
             poll=expected.poll,
             phase=Phase.READ,
             kind=self._element.kind,
-            level=level_of(fault),
-            message=DELIVERED if fault is None else describe(fault),
+            level=level_of(fault, made[-1].warnings),
+            message="; ".join((DELIVERED, *made[-1].warnings)) if fault is None else describe(fault),
             at_us=self._tools.clock.now_us(),
             attempts=made,
             fault=fault,

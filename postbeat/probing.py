@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from postbeat import attempts, mailbox
+from postbeat import attempts, mailbox, resolve
 from postbeat.clock import Clock
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
@@ -18,6 +18,7 @@ from postbeat.probes import open_session
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
 from postbeat.probes.session import Memory
+from postbeat.resolve import Resolver
 from postbeat.roundtrip import RoundTrip
 from postbeat.secrets import Keys
 from postbeat.sending import Sender, describe
@@ -35,6 +36,7 @@ class Prober:
         # Without a site key the message is signed with one that nobody else has: it is found all the same.
         self._keys = config.keys() or Keys.new()
         self._config = config
+        resolve.use(Resolver(config.resolver))
         self._clock = Clock()
         self._lag = LagMeter()
         self._worker = f"probe/{os.getpid()}"
@@ -45,14 +47,21 @@ class Prober:
         self._lag.start(asyncio.get_running_loop())
         config = self._config
         poll = self._poll(element.name, region)
-        sender = Sender(self._keys, self._clock, self._lag, config.originator, config.helo_name, self._worker)
+        sender = Sender.of(config, self._keys, self._clock, self._lag, self._worker)
         sent = await sender.poll(element, poll)
         pending = pending_of(element, sent) if reader is not None else None
         read = None
         if reader is not None and pending is not None:
             desk = _Desk(pending)
             tools = Tools(
-                self._keys, self._clock, self._lag, self._worker, orphans=False, looked=self._looked
+                self._keys,
+                self._clock,
+                self._lag,
+                self._worker,
+                orphans=False,
+                use_body=config.use_body,
+                tls=config.tls_defaults(),
+                looked=self._looked,
             )
             await mailbox.read(reader, desk, tools)
             read = desk.result
@@ -61,21 +70,31 @@ class Prober:
     async def log_in(self, element: MailboxElement, region: str) -> RoundTrip:
         """The service test of a mailbox alone: connects, logs in, and says goodbye."""
         self._lag.start(asyncio.get_running_loop())
+        tls_defaults = self._config.tls_defaults()
 
         async def body(readings: Readings, number: int) -> None:
-            way = access(element, self._keys)
+            way = await access(element, self._keys, readings.timeline, tls_defaults)
             session = await open_session(element, way.login, way.tls, readings.timeline, FIELDS)
-            readings.over(session.stream)
+            readings.over(session.stream, element)
             with readings.timeline.stage("quit"), suppress(TimeoutError):
                 await session.finish()
 
         made = await attempts.run(element, body, self._clock, self._lag)
         fault = made[-1].fault
         poll = self._poll(element.name, region)
-        text = "The mailbox can be read" if fault is None else describe(fault)
+        warnings = made[-1].warnings
+        text = "; ".join(("The mailbox can be read", *warnings)) if fault is None else describe(fault)
         now_us = self._clock.now_us()
         read = Result(
-            poll, Phase.READ, element.kind, level_of(fault), text, now_us, made, fault, worker=self._worker
+            poll=poll,
+            phase=Phase.READ,
+            kind=element.kind,
+            level=level_of(fault, warnings),
+            message=text,
+            at_us=now_us,
+            attempts=made,
+            fault=fault,
+            worker=self._worker,
         )
         return RoundTrip(Pair(element.name, region), True, None, read)
 

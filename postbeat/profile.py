@@ -10,22 +10,20 @@ import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from postbeat import yamllines
+from postbeat import contradictions, yamllines
 from postbeat.codec import adapter
 from postbeat.model import (
     ELEMENT_TYPES,
     AnyElement,
-    AuthenticationType,
     Element,
     Imap4Element,
     Kind,
-    LoginType,
     MailboxElement,
     Pair,
     Pop3Element,
@@ -37,11 +35,18 @@ from postbeat.secrets import Keys
 
 _TOP_KEYS = ("regions", "elements")
 _SUFFIXES = (".yaml", ".yml")
-_BOOLEANS = ("active", "tlsverify")
+_BOOLEANS = ("active", "lmtp", "mx", "plaintextlogin", "tlslegacy", "tlsverify")
+_EITHER = ("ssldisabletls",)  # a truth value or 0 and 1, as on the page
 
 _SECRET_TEXT = "a text, {env: NAME} or {file: PATH}"  # noqa: S105
+_TLS_TEXT = "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3"
 _LINE_TEXT = "a text of at most 200 characters in one line"
 _REGION_TEXT = "a region or a list of different regions, each of at most 32 small letters, digits and -"
+_SASL_TEXT = "PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, XOAUTH2"
+_EXPECT_TEXT = (
+    "{stage: STAGE, status: CODE}, with greeting, ehlo, starttls, tls, auth, mail, rcpt, data or upload,"
+    " and a code such as 550 or 5xx, or a list of them"
+)
 _TEXTS = ("a text", "a name", "the ")  # how the words for what YAML may take for a number begin
 _NAME_TEXT = "a name of at most 64 letters, digits, '.', '_' and '-'"
 
@@ -52,40 +57,60 @@ EXPECTED: Mapping[str, str] = {
     "server": "a host name or an IP address",
     "description": _LINE_TEXT,
     "port": "a whole number from 1 to 65535",
+    "address": "an IP address",
+    "addressfamily": "ANY, IPv4 or IPv6",
+    "sourceaddress": "an IP address",
     "active": "true or false",
     "securitytype": "NONE, SSL or STARTTLS",
     "username": _LINE_TEXT,
     "password": _SECRET_TEXT,
     "sharedsecret": _SECRET_TEXT,
+    "token": _SECRET_TEXT,
+    "tokenurl": "an address that begins with https://",
+    "clientid": _LINE_TEXT,
+    "clientsecret": _SECRET_TEXT,
+    "refreshtoken": _SECRET_TEXT,
+    "scope": _LINE_TEXT,
     "timeout": "seconds, more than 0 and at most 3600",
     "failureretests": "a whole number from 0 to 20",
     "retestinterval": "seconds from 0 to 3600",
     "tlsverify": "true or false",
     "tlscafile": "the path of a file in PEM",
+    "tlsservername": "a host name or an IP address",
+    "tlsminversion": _TLS_TEXT,
+    "tlsmaxversion": _TLS_TEXT,
+    "tlslegacy": "true or false",
+    "ssldisabletls": "0 or 1, or false or true",
+    "sslciphersuite": "ciphers as OpenSSL writes them, in at most 200 characters",
     "sslcertificatefile": "the path of a file in PEM",
     "sslkeyfile": "the path of a file in PEM",
     "sslkeypassword": _SECRET_TEXT,
-    "authenticationtype": "NONE, PLAIN or CRAM-MD5",
+    "certificatewarndays": "a whole number from 0 to 3650",
+    "authenticationtype": f"NONE, {_SASL_TEXT} or OAUTHBEARER",
+    "plaintextlogin": "true or false",
     "email": "a mailbox address such as probe@example.com",
     "poll": "seconds from 1 to 86400",
     "regions": _REGION_TEXT,
+    "expect": _EXPECT_TEXT,
+    "mx": "true or false",
+    "lmtp": "true or false",
+    "proxyprotocol": "0, 1 or 2",
     "read": "the name of an imap4 or pop3 element",
     "delivertimeout": "seconds, more than 0 and at most 3600",
+    "sender": "a mailbox address, or an empty text for the null sender",
+    "heloname": "a host name or an address in brackets",
+    "originator": "a text of at most 64 characters in one line",
+    "mailmessage": "the path of a text or a whole message of at most 1 MiB",
+    "usebody": "0 or 1",
+    "payload": "a whole number from 0 to 52428800",
+    "dkimdomain": "a domain name in ASCII",
+    "dkimselector": "the name of a selector",
+    "dkimkeyfile": "the path of a private key in PEM",
     "folder": "the name of a folder",
 }
 _EXPECTED_OF_KIND: Mapping[tuple[Kind, str], str] = {
-    (Kind.IMAP4, "authenticationtype"): "STANDARD, PLAIN or CRAM-MD5",
-    (Kind.POP3, "authenticationtype"): "STANDARD, PLAIN, CRAM-MD5 or APOP",
-}
-
-
-# The fields that each contradiction is about: where one of them is wrong itself, nothing more is said.
-_INVOLVED: Mapping[str, tuple[str, ...]] = {
-    "sslkeyfile": ("sslkeyfile", "sslcertificatefile"),
-    "read": ("read", "email"),
-    "authenticationtype": ("authenticationtype",),
-    "username": ("username", "authenticationtype"),
-    "password": ("password", "sharedsecret", "authenticationtype"),
+    (Kind.IMAP4, "authenticationtype"): f"STANDARD, {_SASL_TEXT} or OAUTHBEARER",
+    (Kind.POP3, "authenticationtype"): f"STANDARD, {_SASL_TEXT}, OAUTHBEARER or APOP",
 }
 
 _REGIONS: TypeAdapter[Regions] = TypeAdapter(Regions)
@@ -277,6 +302,11 @@ class _Loading:
         values = {key: value for key, value in raw.items() if key != "type"}
         if kind == Kind.SMTP and regions is not None:
             values.setdefault("regions", regions)
+        if kind == Kind.SMTP and values.get("mx") is True:
+            # Where mail for the mailbox goes is its domain's affair.
+            domain = str(values.get("email") or "").rpartition("@")[2]
+            if domain:
+                values.setdefault("server", domain)
         element = self._validated(file, lines, at, Kind(kind), values)
         if element is not None:
             self._keep(file, lines, at, element)
@@ -289,7 +319,7 @@ class _Loading:
         for key, value in values.items():
             if key not in known:
                 faults[key] = _unknown(key, known)
-            elif isinstance(value, bool) is not (key in _BOOLEANS):
+            elif key not in _EITHER and isinstance(value, bool) is not (key in _BOOLEANS):
                 faults[key] = _wrong(expected(kind, key), values, key)
         element: AnyElement | None = None
         try:
@@ -298,8 +328,8 @@ class _Loading:
             for problem in error.errors(include_url=False, include_context=False):
                 key = str(problem["loc"][0])
                 faults.setdefault(key, _wrong(expected(kind, key), values, key))
-        for key, message in _contradictions(element or _sound_part(kind, values, faults)).items():
-            if faults.keys().isdisjoint(_INVOLVED[key]):
+        for key, message in contradictions.of(element or _sound_part(kind, values, faults)).items():
+            if faults.keys().isdisjoint(contradictions.INVOLVED[key]):
                 faults[key] = message
         for key, message in faults.items():
             self.fault(file, lines.line((*at, key)), _dotted((*at, key)), message)
@@ -334,6 +364,16 @@ class _Loading:
             close = difflib.get_close_matches(element.read, sorted(mailboxes), 1)
             hint = f", perhaps {close[0]!r}" if close else ""
             self.fault(file, lines.line((*at, "read")), f"{_dotted(at)}.read", message + hint)
+        self._tell_readers(mailboxes)
+
+    def _tell_readers(self, mailboxes: Mapping[str, MailboxElement]) -> None:
+        """Has the readers of a mailbox look into bodies where an smtp element writes its tracking there."""
+        senders = (it for it in self.elements.values() if isinstance(it, SmtpElement) and it.usebody)
+        read = {it.read for it in senders}
+        shared = {it.mailbox for name, it in mailboxes.items() if name in read}
+        for name, reader in mailboxes.items():
+            if reader.usebody is None and reader.mailbox in shared:
+                self.elements[name] = cast(AnyElement, replace(reader, usebody=1))
 
 
 def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, str]) -> AnyElement:
@@ -342,32 +382,6 @@ def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, s
     known = {field.name for field in fields(ELEMENT_TYPES[kind])}
     sound = {key: value for key, value in values.items() if key in known and key not in faults}
     return adapter(kind).validate_python(filled | sound)
-
-
-def _contradictions(element: AnyElement) -> dict[str, str]:
-    """What no single field shows: fields that need each other."""
-    faults = {}
-    if element.sslkeyfile and not element.sslcertificatefile:
-        faults["sslkeyfile"] = "a key needs its certificate: set sslcertificatefile too"
-    secret = element.password or element.sharedsecret
-    if isinstance(element, SmtpElement):
-        if element.read and not element.email:
-            faults["read"] = "nothing can be read where nothing is sent: set email too"
-        login = element.authenticationtype is not AuthenticationType.NONE
-        plain = element.authenticationtype is AuthenticationType.PLAIN
-    else:
-        login = True
-        plain = element.authenticationtype in (LoginType.STANDARD, LoginType.PLAIN)
-        if element.authenticationtype is LoginType.APOP and element.kind is not Kind.POP3:
-            faults["authenticationtype"] = (
-                f"expected {expected(element.kind, 'authenticationtype')}, got 'APOP'"
-            )
-    if login and not element.username:
-        faults["username"] = f"{element.authenticationtype} needs a username"
-    if login and (element.password is None if plain else secret is None):
-        needed = "a password" if plain else "a password or a sharedsecret"
-        faults["password"] = f"{element.authenticationtype} needs {needed}"
-    return faults
 
 
 def expected(kind: Kind, key: str) -> str:
@@ -381,7 +395,7 @@ def _wrong(takes: str, values: Mapping[str, object], key: str) -> str:
         return f"required: {takes}"
     value = values[key]
     hint = "; put it in quotes" if isinstance(value, int | float) and takes.startswith(_TEXTS) else ""
-    if key in Element.SECRETS:
+    if key in Element.SECRETS or key == "tokenurl":  # an address may hold a password
         return f"expected {takes}{hint}"
     shown = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
     return f"expected {takes}, got {shown[:80]}{hint}"

@@ -6,8 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from postbeat.grade import merged
-from postbeat.model import Fault, Level, Pair, Phase, Poll, Result, SmtpElement, TlsFacts
+from postbeat.grade import days_left, merged
+from postbeat.model import (
+    Attempt,
+    Fault,
+    Level,
+    Pair,
+    Phase,
+    PolicyFacts,
+    Poll,
+    Result,
+    SmtpElement,
+    TlsFacts,
+)
 from postbeat.profile import Profile
 
 # The timings of the reference page's Table 3, in the order in which they pass.
@@ -31,7 +42,8 @@ class RoundTrip:
         """The level of both halves together."""
         send = self.send.level if self.send else Level.UNKNOWN
         read = self.read.level if self.read else Level.UNKNOWN
-        return merged(send, read if self.reads else None)
+        comes = self.reads and (self.read is not None or not self.complete)
+        return merged(send, read if comes else None)
 
     @property
     def complete(self) -> bool:
@@ -57,10 +69,8 @@ class RoundTrip:
             "level": self.level,
             "message": self.message,
             "at": max((half.at_us for half in self._halves()), default=0) / 1e6 or None,
-            "status": send.status if send else None,
         }
-        data |= {name: seconds(send.times_us.get(name)) if send else None for name in TIMES}
-        data |= _transferred(self.send)
+        data |= elements_as_data(self.send)
         data |= _delivered(self.read)
         data["totalTime"] = seconds(send.total_us) if send else None
         data["send"] = half_as_data(self.send) if self.send else None
@@ -98,8 +108,23 @@ def seconds(time_us: int | None) -> float | None:
     return None if time_us is None else time_us / 1e6
 
 
-def _transferred(send: Result | None) -> dict[str, Any]:
+def elements_as_data(send: Result | None) -> dict[str, Any]:
+    """The elements of the page's Table 3 but for ``message``: times in seconds, None for what is unknown."""
     attempt = send.decisive if send else None
+    service = send.service if send else None
+    data: dict[str, Any] = {
+        "authentication": service.authentication if service else None,
+        "email": (service.email or None) if service else None,
+        "port": service.port if service else None,
+        "security": service.security if service else None,
+        "user": (service.user or None) if service else None,
+        "status": attempt.status if attempt else None,
+    }
+    data |= {name: seconds(attempt.times_us.get(name)) if attempt else None for name in TIMES}
+    return data | _transferred(attempt)
+
+
+def _transferred(attempt: Attempt | None) -> dict[str, Any]:
     count = attempt.bytes_transferred if attempt else 0
     took_us = attempt.times_us.get("uploadTime") if attempt else None
     per_second = round(count * 1e6 / took_us) if count and took_us else None
@@ -130,10 +155,14 @@ def half_as_data(result: Result) -> dict[str, Any]:
             {
                 "number": attempt.number,
                 "address": attempt.address,
+                "host": attempt.host,
                 "status": attempt.status,
+                "enhanced": attempt.enhanced or None,
                 "totalTime": seconds(attempt.total_us),
                 "loopLag": seconds(attempt.loop_lag_us),
-                "tls": _tls_as_data(attempt.tls),
+                "tls": _tls_as_data(attempt.tls, result.at_us),
+                "policies": [_policy_as_data(policy) for policy in attempt.policies],
+                "warnings": list(attempt.warnings),
                 "fault": fault_as_data(attempt.fault),
                 "stages": [
                     {
@@ -158,7 +187,29 @@ def fault_as_data(fault: Fault | None) -> dict[str, str] | None:
     return {"side": fault.side, "code": fault.code, "stage": fault.stage, "message": fault.message}
 
 
-def _tls_as_data(tls: TlsFacts | None) -> dict[str, Any] | None:
+def _policy_as_data(policy: PolicyFacts) -> dict[str, Any]:
+    return {
+        "kind": policy.kind,
+        "verdict": policy.verdict,
+        "reason": policy.reason,
+        "mode": policy.mode,
+        "secure": policy.secure,
+    }
+
+
+def _tls_as_data(tls: TlsFacts | None, at_us: int) -> dict[str, Any] | None:
     if tls is None:
         return None
-    return {"version": tls.version, "cipher": tls.cipher, "verified": tls.verified}
+    return {
+        "version": tls.version,
+        "cipher": tls.cipher,
+        "verified": tls.verified,
+        "subject": tls.subject,
+        "issuer": tls.issuer,
+        "names": list(tls.names),
+        "notAfter": None if tls.expires_at_us is None else tls.expires_at_us / 1e6,
+        "daysLeft": days_left(tls, at_us),
+        "expiring": tls.expiring,
+        "wholeChain": tls.whole_chain,
+        "certificateAsked": tls.certificate_asked,
+    }

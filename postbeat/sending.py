@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Self
 
-from postbeat import attempts, message
+from postbeat import attempts, dkimsign, mailtext, message
 from postbeat.clock import Clock
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import Attempt, Fault, Phase, Poll, Result, SmtpElement
+from postbeat.model import EMAIL_PATTERN, Attempt, Fault, Phase, Poll, Result, SmtpElement
 from postbeat.probes import smtp
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
 from postbeat.secrets import Keys
+from postbeat.settings import Settings
+from postbeat.tls.options import TlsDefaults
+
+TEMPLATES = 20_000  # elements whose messages are kept ready; protects memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +31,34 @@ class Sender:
     originator: str
     helo_name: str
     worker: str
+    mail_message: str = ""
+    use_body: bool = False
+    tls: TlsDefaults = field(default_factory=TlsDefaults)
+    _templates: dict[str, _Made] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, config: Settings, keys: Keys, clock: Clock, lag: LagMeter, worker: str) -> Self:
+        """A sender with the settings of its process."""
+        return cls(
+            keys=keys,
+            clock=clock,
+            lag=lag,
+            originator=config.originator,
+            helo_name=config.helo_name,
+            worker=worker,
+            mail_message=config.mail_message,
+            use_body=config.use_body,
+            tls=config.tls_defaults(),
+        )
 
     async def poll(self, element: SmtpElement, poll: Poll) -> Result:
         """Runs one poll: at most 1 + failureretests attempts, and one result that lists them."""
 
         async def body(readings: Readings, number: int) -> None:
             outgoing = self._outgoing(element, poll, number, readings.started_at_us)
-            await smtp.send(element, access(element, self.keys), outgoing, self.helo_name, readings)
+            helo_name = element.heloname or self.helo_name
+            way = await access(element, self.keys, readings.timeline, self.tls)
+            await smtp.send(element, way, outgoing, helo_name, readings)
 
         made = await attempts.run(element, body, self.clock, self.lag)
         last = made[-1]
@@ -39,29 +66,69 @@ class Sender:
             poll=poll,
             phase=Phase.SEND,
             kind=element.kind,
-            level=level_of(last.fault),
+            level=level_of(last.fault, last.warnings),
             message=_message(element, made),
             at_us=self.clock.now_us(),
             attempts=made,
             fault=last.fault,
             worker=self.worker,
+            service=element.service,
         )
 
     def _outgoing(
         self, element: SmtpElement, poll: Poll, number: int, sent_at_us: int
-    ) -> smtp.Outgoing | None:
+    ) -> message.Outgoing | None:
         """The message of one attempt, or None for an element that only checks the connection.
 
-        The sender is the login where that is an address, as submission servers ask for it; else the
-        mailbox sends to itself.
+        Raises:
+            LocalFault: a file that the message is made of cannot be used.
         """
         if element.email is None:
             return None
-        sender = element.username if "@" in element.username else element.email
-        token = message.Token(poll, number, sent_at_us)
-        envelope = message.Envelope(sender, element.email, self.helo_name, self.originator)
-        data = message.build(token, envelope, self.keys.signing[0])
-        return smtp.Outgoing(sender, element.email, data)
+        text = mailtext.of(element.mailmessage or self.mail_message)
+        key = dkimsign.key_of(element.dkimkeyfile) if element.dkimkeyfile else None
+        made = self._templates.get(element.name)
+        # The same objects as before: nothing has changed.
+        if made is None or made.element is not element or made.text is not text or made.key is not key:
+            if len(self._templates) >= TEMPLATES:
+                self._templates.clear()
+            made = _Made(element, text, key, self._template(element, text, key))
+            self._templates[element.name] = made
+        return made.template.outgoing(message.Token(poll, number, sent_at_us), self.keys.signing[0])
+
+    def _template(
+        self, element: SmtpElement, text: mailtext.MailText, key: dkimsign.Key | None
+    ) -> message.Template:
+        recipient = element.email or ""
+        envelope = message.Envelope(
+            sender_of(element),
+            recipient,
+            element.heloname or self.helo_name,
+            element.originator or self.originator,
+        )
+        signer = dkimsign.Signer(element.dkimdomain, element.dkimselector, key) if key else None
+        in_body = self.use_body if element.usebody is None else element.usebody == 1
+        return message.Template(envelope, text, payload=element.payload, in_body=in_body, signer=signer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A template, and what it was made of."""
+
+    element: SmtpElement
+    text: mailtext.MailText
+    key: dkimsign.Key | None
+    template: message.Template
+
+
+def sender_of(element: SmtpElement) -> str:
+    """The sender of the envelope: the element's own, which may be empty (the null sender).
+
+    Else the login where that is an address, as submission servers ask for it, or the mailbox itself.
+    """
+    if element.sender is not None:
+        return element.sender
+    return element.username if re.fullmatch(EMAIL_PATTERN, element.username) else element.email or ""
 
 
 def _message(element: SmtpElement, made: tuple[Attempt, ...]) -> str:
@@ -69,9 +136,11 @@ def _message(element: SmtpElement, made: tuple[Attempt, ...]) -> str:
     tries = f" (attempt {len(made)} of {1 + element.failureretests})" if element.failureretests else ""
     if fault is not None:
         return describe(fault) + tries
-    if element.email is None:
-        return "The service accepts connections" + tries
-    return "Message sent" + tries
+    done = "The service accepts connections" if element.email is None else "Message sent"
+    if element.expect is not None:
+        reply = f": {made[-1].reply}" if element.expect.statuses else ""
+        done = f"Refused in stage {element.expect.stage}, as expected{reply}"
+    return "; ".join((done, *made[-1].warnings)) + tries
 
 
 def describe(fault: Fault) -> str:

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Le
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from annotated_types import Ge, Le, MinLen
+from pydantic import BeforeValidator, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from postbeat.message import ORIGINATOR
-from postbeat.model import REGION_PATTERN
+from postbeat.model import HOST_PATTERN, REGION_PATTERN, HeloName, OriginatorName, Secret
 from postbeat.secrets import Keys, SiteKeyError
+from postbeat.tls.options import TlsDefaults
 
 PREFIX = "POSTBEAT_"
+
+
+def _list(raw: object) -> object:
+    return raw.replace(",", " ").split() if isinstance(raw, str) else raw
+
+
+def _name_server(raw: object) -> object:
+    """``ip`` or ``ip:port``, with IPv6 in brackets where a port follows, as ``(ip, port)``."""
+    if not isinstance(raw, str):
+        return raw
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})", raw)
+    host, port = (match[1] or match[3], match[2] or match[4]) if match else (raw, None)
+    return str(ip_address(host)), int(port or 53)
+
+
+NameServer = Annotated[tuple[str, Annotated[int, Ge(1), Le(65535)]], BeforeValidator(_name_server)]
 
 
 class SettingsError(Exception):
@@ -25,7 +44,7 @@ class SettingsError(Exception):
 
 def _host_name() -> str:
     name = socket.gethostname()
-    return name if name.isascii() and " " not in name else "localhost"
+    return name if re.fullmatch(HOST_PATTERN, name) else "localhost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +58,17 @@ class Settings:
     key_file: str = ""
     profile: str = ""
     region: Annotated[str, StringConstraints(pattern=rf"{REGION_PATTERN}|^$")] = ""
-    originator: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")] = ORIGINATOR
-    helo_name: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,253}$")] = field(
-        default_factory=_host_name
-    )
+    originator: Annotated[OriginatorName, MinLen(1)] = ORIGINATOR
+    helo_name: Annotated[HeloName, MinLen(1)] = field(default_factory=_host_name)
+    mail_message: str = ""
+    use_body: bool = False
+    ssl_certificate_file: str = ""
+    ssl_key_file: str = ""
+    ssl_key_password: str = field(default="", repr=False)
+    ssl_key_password_file: str = ""
+    ssl_cipher_suite: str = ""
+    ssl_disable_tls: bool = False
+    resolver: Annotated[tuple[NameServer, ...], BeforeValidator(_list)] = ()
     concurrency: Annotated[int, Ge(1), Le(20000)] = 1000
     grace: Annotated[float, Ge(0), Le(3600)] = 10.0
     task_events: bool = True
@@ -77,6 +103,21 @@ class Settings:
                 "no site key: set POSTBEAT_KEY_FILE (or POSTBEAT_KEY) to a key made with: postbeat key"
             )
         return keys
+
+    def tls_defaults(self) -> TlsDefaults:
+        """What elements that name none of their own take for TLS (the page's Table 4, ``SSL...``)."""
+        password = None
+        if self.ssl_key_password_file:
+            password = Secret("file", self.ssl_key_password_file)
+        elif self.ssl_key_password:
+            password = Secret("literal", self.ssl_key_password)
+        return TlsDefaults(
+            certificate_file=self.ssl_certificate_file,
+            key_file=self.ssl_key_file,
+            key_password=password,
+            ciphers=self.ssl_cipher_suite,
+            disable_tls1=self.ssl_disable_tls,
+        )
 
     def needed_redis_url(self) -> str:
         """The URL of Redis.

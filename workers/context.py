@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from celery.signals import worker_shutting_down
 from redis.exceptions import RedisError
 
-from postbeat import settings
+from postbeat import resolve, settings
 from postbeat.clock import Clock
 from postbeat.lag import LagMeter
 from postbeat.mailbox import Tools
+from postbeat.resolve import Resolver
 from postbeat.sending import Sender
 from postbeat.store.worker import WorkerStore
 
@@ -62,8 +63,10 @@ def _make() -> Context:
     lag.start(loop)
     store = WorkerStore(config.needed_redis_url())
     worker = f"{socket.gethostname()}/{os.getpid()}"
-    sender = Sender(keys, clock, lag, config.originator, config.helo_name, worker)
-    return Context(loop, store, sender, Tools(keys, clock, lag, worker), asyncio.Event())
+    resolve.use(Resolver(config.resolver))
+    sender = Sender.of(config, keys, clock, lag, worker)
+    tools = Tools(keys, clock, lag, worker, use_body=config.use_body, tls=config.tls_defaults())
+    return Context(loop, store, sender, tools, asyncio.Event())
 
 
 @worker_shutting_down.connect

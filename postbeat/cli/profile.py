@@ -15,9 +15,10 @@ from rich.table import Table
 from postbeat import queues, slots
 from postbeat.cli.common import errors_exit, json_option, load, print_json, profile_argument, say
 from postbeat.cli.render import console, plural
-from postbeat.model import Kind, Pair, SmtpElement
+from postbeat.model import Kind, LocalFault, Pair, SecurityType, SmtpElement
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import new_key
+from postbeat.tls import ciphers
 
 _SHOWN = 200  # rows of a table for people; --json has all
 
@@ -44,14 +45,34 @@ def check(profile: Path, as_json: bool) -> None:
             say(f"{plural(len(error.faults), 'fault')} in {profile}")
         sys.exit(1)
     summary = _summary(loaded)
+    warnings = _warnings(loaded)
     if as_json:
-        print_json({"valid": True, **summary})
+        print_json({"valid": True, **summary, "warnings": warnings})
         return
+    for warning in warnings:
+        say(f"warning: {warning}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary["elements"].items() if count)
     click.echo(
         f"{profile} is valid: {kinds}; {plural(summary['pairs'], 'pair')} of element and region,"
         f" {summary['pollsPerSecond']:g} polls per second"
     )
+
+
+def _warnings(loaded: Profile) -> list[str]:
+    """What is allowed and may still not be meant: unchecked certificates, ciphers that are no more."""
+    found = []
+    for element in loaded.elements.values():
+        if element.securitytype is SecurityType.NONE:
+            continue
+        if not element.tlsverify:
+            found.append(f"{element.name}: the server's certificate is not verified")
+        if element.sslciphersuite:
+            try:
+                note = ciphers.fitted(element.sslciphersuite).note
+            except LocalFault as fault:
+                note = fault.message
+            found += [f"{element.name}: {note}"] if note else []
+    return found
 
 
 def _summary(loaded: Profile) -> dict[str, Any]:

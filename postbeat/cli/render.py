@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postbeat.model import Attempt, Event, Level, Result
+from postbeat.model import Attempt, Event, Level, Result, TlsFacts
 from postbeat.roundtrip import RoundTrip
 from postbeat.store.view import PairState
 
@@ -169,10 +169,22 @@ def attempt_title(attempt: Attempt, attempts: int) -> Text:
     """Which attempt, to which address, over which TLS, and its fault."""
     title = Text(f"attempt {attempt.number} of {attempts}", style="bold")
     if attempt.address:
-        title.append(f"  {attempt.address}", style="default not bold")
+        where = f"{attempt.host} {attempt.address}" if attempt.host else attempt.address
+        title.append(f"  {where}", style="default not bold")
     if attempt.tls is not None:
-        verified = "certificate verified" if attempt.tls.verified else "certificate NOT verified"
-        title.append(f"  {attempt.tls.version} {attempt.tls.cipher}, {verified}", style="default not bold")
+        title.append(f"  {_tls_text(attempt.tls)}", style="default not bold")
+    if attempt.enhanced:
+        title.append(f"  status {attempt.status} {attempt.enhanced}", style="default not bold")
     if attempt.fault is not None:
         title.append(f"  {attempt.fault.side} fault in stage {attempt.fault.stage}", style="red not bold")
     return title
+
+
+def _tls_text(tls: TlsFacts) -> str:
+    text = f"{tls.version} {tls.cipher}, certificate {'verified' if tls.verified else 'NOT verified'}"
+    if tls.expires_at_us is not None:
+        what = "its chain expires" if tls.whole_chain else "expires"
+        text += f", {what} on {datetime.fromtimestamp(tls.expires_at_us / 1e6, UTC).date()}"
+    if tls.certificate_asked:
+        text += ", client certificate asked for"
+    return text

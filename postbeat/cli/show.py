@@ -14,7 +14,7 @@ from postbeat import settings
 from postbeat.cli.common import errors_exit, json_option, print_json, redis_option, say
 from postbeat.cli.render import console, event_line, result_line, state_table
 from postbeat.model import Event, Level, Pair, Phase, Result
-from postbeat.roundtrip import half_as_data
+from postbeat.roundtrip import elements_as_data, half_as_data
 from postbeat.store import keys
 from postbeat.store.view import PairState, ViewStore
 
@@ -103,7 +103,10 @@ def results(
 
 def _delivery_data(result: Result) -> dict[str, Any]:
     delivery, attempt = result.delivery, result.decisive
-    data: dict[str, Any] = {name: us / 1e6 for name, us in (attempt.times_us if attempt else {}).items()}
+    if result.phase is Phase.SEND:
+        data = elements_as_data(result)
+    else:
+        data = {name: us / 1e6 for name, us in (attempt.times_us if attempt else {}).items()}
     if delivery is not None:
         data["timeToDeliver"] = delivery.to_deliver_us / 1e6
         data["timeToDeliverResolution"] = delivery.resolution_us / 1e6

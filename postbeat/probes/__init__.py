@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from postbeat.model import Imap4Element, MailboxElement, Pop3Element
 from postbeat.probes import imap4, pop3
-from postbeat.probes.session import Login, MailboxSession
+from postbeat.probes.login import Login
+from postbeat.probes.session import MailboxSession
 from postbeat.timeline import Timeline
 
 

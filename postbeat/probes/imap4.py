@@ -10,8 +10,9 @@ from typing import ClassVar
 from postbeat.dial import Stream
 from postbeat.model import FaultCode, FaultError, Imap4Element, LocalFault, RemoteFault
 from postbeat.probes.imap4login import Imap4Conversation, in_use, said
+from postbeat.probes.login import Login
 from postbeat.probes.opening import next_reply, open_mailbox
-from postbeat.probes.session import HEADER_LIMIT, SCAN_LIMIT, Found, Login, Memory
+from postbeat.probes.session import BODY_LIMIT, HEADER_LIMIT, SCAN_LIMIT, Found, Memory
 from postbeat.timeline import Timeline
 from postbeat.wire import imap4
 from postbeat.wire.imap4reply import Fetch, Reply
@@ -42,6 +43,8 @@ async def open_session(
         RemoteFault, LocalFault: it could not be opened; the connection is closed.
     """
     item = imap4.header_fields(fields, HEADER_LIMIT)
+    if element.usebody:
+        item += b" " + imap4.body_beginning(BODY_LIMIT)
     session = await open_mailbox(lambda stream: Imap4Session(stream, item), element, login, timeline, tls)
     try:
         if not session.knows_capabilities:
@@ -135,7 +138,7 @@ class Imap4Session(Imap4Conversation):
         if not answer.ok:
             raise RemoteFault(FaultCode.REPLY, f"the server refused to show headers: {said(answer)}")
         return {
-            reply.uid: reply.header[:HEADER_LIMIT]
+            reply.uid: reply.header[:HEADER_LIMIT] + reply.text[:BODY_LIMIT]
             for reply in told
             if isinstance(reply, Fetch) and reply.uid is not None and reply.header is not None
         }

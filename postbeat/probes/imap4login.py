@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from postbeat.dial import Stream
-from postbeat.model import FaultCode, LocalFault, LoginType, RemoteFault
+from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, RemoteFault
+from postbeat.probes.exchange import answered, exchange_for
+from postbeat.probes.login import Login
 from postbeat.probes.opening import next_reply, our_doing, refuse_unread
-from postbeat.probes.session import Login
-from postbeat.wire import imap4, sasl
+from postbeat.wire import imap4
 from postbeat.wire.imap4 import Argument, Imap4Client
 from postbeat.wire.imap4reply import Continuation, Data, Fetch, Reply, Status
 from postbeat.wire.line import TEXT_LIMIT
@@ -99,7 +100,7 @@ class Imap4Conversation:
         if method is LoginType.STANDARD:
             answer = await self._log_in_plainly(login)
         else:
-            answer = await self._authenticate(sasl.mechanism(method, login))
+            answer = await self._authenticate(method, login)
         if not answer.ok:
             raise _refused_login(answer)
         return answer.text
@@ -115,17 +116,25 @@ class Imap4Conversation:
         answer, _ = await self.run(b"LOGIN", username, password)
         return answer
 
-    async def _authenticate(self, mechanism: sasl.Mechanism) -> Status:
-        if not self.offers(f"AUTH={mechanism.name}"):
-            raise RemoteFault(FaultCode.NO_MECHANISM, f"the server does not offer AUTH={mechanism.name}")
-        words = [b"AUTHENTICATE", mechanism.name.encode("ascii")]
-        if mechanism.initial is not None and self.offers("SASL-IR"):
-            words.append(sasl.encoded_initial(mechanism.initial))
+    async def _authenticate(self, method: LoginType, login: Login) -> Status:
+        exchange = exchange_for(method, self._mechanisms(), login, self.stream.transport)
+        words = [b"AUTHENTICATE", exchange.mechanism.name.encode("ascii")]
+        initial = exchange.opening(imap4.LINE_LIMIT) if self.offers("SASL-IR") else None
+        if initial is not None:
+            words.append(initial)
         self.client.forget_capabilities()
-        answer, _ = await self.run(
-            *words, respond=lambda text: sasl.encoded(mechanism.respond(sasl.decoded(text)))
-        )
+        answer, _ = await self.run(*words, respond=lambda challenge: answered(exchange, challenge))
+        if answer.ok:
+            exchange.finish()
+        elif exchange.mechanism.refusal:
+            raise RemoteFault(
+                FaultCode.AUTH, f"the login was refused: {said(answer)} ({exchange.mechanism.refusal})"
+            )
         return answer
+
+    def _mechanisms(self) -> set[str]:
+        offered = self.client.capabilities or ()
+        return {capability.removeprefix("AUTH=") for capability in offered if capability.startswith("AUTH=")}
 
     async def succeed(self, failure: str, *words: Argument) -> Status:
         """Runs a command that has to succeed.
@@ -139,11 +148,12 @@ class Imap4Conversation:
         return answer
 
     async def run(
-        self, *words: Argument, respond: Callable[[bytes], bytes] | None = None
+        self, *words: Argument, respond: Callable[[bytes], Awaitable[bytes]] | None = None
     ) -> tuple[Status, list[Fetch | Data]]:
         """Runs a command: its answer, and what the server told of messages (FETCH and SEARCH) before it.
 
-        ``respond`` answers challenges, in base64.
+        ``respond`` answers challenges, in base64. Where it cannot, the command is cancelled with ``*`` (RFC
+        3501 section 6.2.2).
 
         Raises:
             RemoteFault: the server answers out of the protocol, or without end.
@@ -154,7 +164,7 @@ class Imap4Conversation:
         while True:
             reply = await self._reply()
             if isinstance(reply, Continuation):
-                self._proceed(reply, respond)
+                await self._proceed(reply, respond)
             elif isinstance(reply, Status) and reply.tag:
                 return reply, told
             elif isinstance(reply, Fetch) or (isinstance(reply, Data) and reply.word == "SEARCH"):
@@ -163,12 +173,18 @@ class Imap4Conversation:
                 if size > ANSWER_LIMIT:
                     raise RemoteFault(FaultCode.PROTOCOL, "the server's answer does not end")
 
-    def _proceed(self, reply: Continuation, respond: Callable[[bytes], bytes] | None) -> None:
+    async def _proceed(
+        self, reply: Continuation, respond: Callable[[bytes], Awaitable[bytes]] | None
+    ) -> None:
         literal = self.client.proceed()
         if literal is not None:
             self.stream.write(literal)
         elif respond is not None:
-            self.stream.write(respond(reply.text) + b"\r\n")
+            try:
+                self.stream.write(await respond(reply.text) + b"\r\n")
+            except FaultError:
+                self.stream.write(b"*\r\n")
+                raise
         else:
             raise RemoteFault(FaultCode.PROTOCOL, "the server wants more of a command that is complete")
 

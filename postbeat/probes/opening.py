@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from postbeat import dial
 from postbeat.dial import Stream
 from postbeat.model import (
     FaultCode,
-    FaultError,
     LocalFault,
     LoginType,
     MailboxElement,
     RemoteFault,
     SecurityType,
 )
-from postbeat.probes.session import Login
+from postbeat.probes.login import Login
 from postbeat.timeline import Timeline
 
 # What servers say when our own sessions are too many or hold the mailbox, where they have no code for it.
@@ -106,7 +104,7 @@ async def open_mailbox(
                 session.secured()
             await stream.start_tls(_given(tls), _name(element), timeline)
             await _learn(session, timeline)
-        with timeline.stage("login"), _hiding(login):
+        with timeline.stage("login"), login.hiding():
             timeline.reply(login.hidden_in(await session.log_in(element.authenticationtype, login)))
     except BaseException:
         session.abort()
@@ -117,8 +115,7 @@ async def open_mailbox(
 async def _connect(element: MailboxElement, timeline: Timeline, tls: ssl.SSLContext | None) -> Stream:
     if element.securitytype is not SecurityType.NONE:
         _given(tls)
-    addresses = await dial.lookup(element.server, element.port, timeline)
-    sock, _ = await dial.connect(addresses, timeline)
+    sock, _ = await dial.reach(element, timeline)
     try:
         if element.securitytype is SecurityType.SSL:
             return await Stream.open(sock, timeline, tls, _name(element))
@@ -136,7 +133,7 @@ def _given(tls: ssl.SSLContext | None) -> ssl.SSLContext:
 
 
 def _name(element: MailboxElement) -> str:
-    return element.server.strip("[]")
+    return element.tls_name
 
 
 async def _learn(session: Opening, timeline: Timeline) -> None:
@@ -169,14 +166,3 @@ def refuse_unread(unread: int) -> None:
     """
     if unread:
         raise RemoteFault(FaultCode.PROTOCOL, "the server sent data between STARTTLS and the handshake")
-
-
-@contextmanager
-def _hiding(login: Login) -> Iterator[None]:
-    try:
-        yield
-    except FaultError as error:
-        message = login.hidden_in(error.message)
-        if message == error.message:
-            raise
-        raise type(error)(error.code, message, status=error.status) from None

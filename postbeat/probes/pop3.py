@@ -8,17 +8,23 @@ from dataclasses import replace
 from typing import ClassVar
 
 from postbeat.dial import Stream
-from postbeat.model import FaultCode, LocalFault, LoginType, Pop3Element, RemoteFault
+from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, Pop3Element, RemoteFault
+from postbeat.probes.exchange import answered, exchange_for
+from postbeat.probes.login import Login
 from postbeat.probes.opening import next_reply, open_mailbox, our_doing, refuse_unread
-from postbeat.probes.session import HEADER_LIMIT, SCAN_LIMIT, Found, Login, Memory
+from postbeat.probes.session import BODY_LIMIT, HEADER_LIMIT, SCAN_LIMIT, Found, Memory
 from postbeat.timeline import Timeline
-from postbeat.wire import pop3, sasl
+from postbeat.wire import pop3
+from postbeat.wire.credentials import secret_of
 from postbeat.wire.line import TEXT_LIMIT
 from postbeat.wire.pop3 import Command, Pop3Client, Reply, State
 
 # Commands sent at a time where the server offers PIPELINING (RFC 2449 section 6.6). A window this small fits
 # the socket buffers on both ends, so neither side can wait for the other to read.
 WINDOW = 50
+
+# Lines of a body in which a reader looks for the tracking information: what a gateway puts before it, too.
+BODY_LINES = 8
 
 # Response codes (RFC 2449 section 8, RFC 3206): our own sessions; and the server's own troubles.
 _OURS = ("IN-USE", "LOGIN-DELAY")
@@ -40,7 +46,10 @@ async def open_session(
     Raises:
         RemoteFault, LocalFault: it could not be opened; the connection is closed.
     """
-    return await open_mailbox(lambda stream: Pop3Session(stream, fields), element, login, timeline, tls)
+    lines = BODY_LINES if element.usebody else 0
+    return await open_mailbox(
+        lambda stream: Pop3Session(stream, fields, lines), element, login, timeline, tls
+    )
 
 
 class Pop3Session:
@@ -52,10 +61,11 @@ class Pop3Session:
 
     live: ClassVar[bool] = False
 
-    def __init__(self, stream: Stream, fields: Sequence[str]) -> None:
+    def __init__(self, stream: Stream, fields: Sequence[str], body_lines: int = 0) -> None:
         self.stream = stream
         self._client = Pop3Client(HEADER_LIMIT)
         self._fields = tuple(name.lower().encode("ascii") for name in fields)
+        self._body_lines = body_lines
         self._capabilities: dict[str, tuple[str, ...]] | None = None
         self._timestamp: bytes | None = None
         self._numbers: dict[str, list[int]] | None = None
@@ -115,7 +125,7 @@ class Pop3Session:
         elif method is LoginType.APOP:
             reply = await self._apop(login)
         else:
-            reply = await self._auth(sasl.mechanism(method, login))
+            reply = await self._auth(method, login)
         if not reply.ok:
             raise _refused_login(reply)
         return reply.text
@@ -133,17 +143,26 @@ class Pop3Session:
             raise RemoteFault(
                 FaultCode.NO_MECHANISM, "the server does not offer APOP: its greeting has no timestamp"
             )
-        return await self._run(pop3.apop(login.username, self._timestamp, sasl.secret_of(login)))
+        return await self._run(pop3.apop(login.username, self._timestamp, secret_of(login)))
 
-    async def _auth(self, mechanism: sasl.Mechanism) -> Reply:
+    async def _auth(self, method: LoginType, login: Login) -> Reply:
         offered = (self._capabilities or {}).get("SASL", ())
-        if mechanism.name not in offered:
-            raise RemoteFault(FaultCode.NO_MECHANISM, f"the server does not offer SASL {mechanism.name}")
-        initial = None if mechanism.initial is None else sasl.encoded_initial(mechanism.initial)
-        reply = await self._run(pop3.auth(mechanism.name, initial), challenged=True)
+        exchange = exchange_for(method, offered, login, self.stream.transport)
+        name = exchange.mechanism.name
+        reply = await self._run(pop3.auth(name, exchange.opening(pop3.initial_room(name))), challenged=True)
         while reply.state is State.CHALLENGE:
-            response = sasl.encoded(mechanism.respond(sasl.decoded(reply.challenge)))
+            try:
+                response = await answered(exchange, reply.challenge)
+            except FaultError:
+                self.stream.write(b"*\r\n")  # cancels the command (RFC 5034 section 4)
+                raise
             reply = await self._run(pop3.answer(response), challenged=True)
+        if reply.ok:
+            exchange.finish()
+        elif exchange.mechanism.refusal:
+            raise RemoteFault(
+                FaultCode.AUTH, f"the login was refused: {_said(reply)} ({exchange.mechanism.refusal})"
+            )
         return reply
 
     async def scan(self, memory: Memory) -> tuple[Sequence[Found], Memory]:
@@ -175,7 +194,7 @@ class Pop3Session:
 
     async def _shown(self, uids: Sequence[str]) -> list[Found]:
         numbers = await self._listed()
-        replies = await self._run_all([pop3.top(numbers[uid][0]) for uid in uids])
+        replies = await self._run_all([pop3.top(numbers[uid][0], self._body_lines) for uid in uids])
         for reply in replies:
             if not reply.ok and not self._offers("TOP"):
                 raise _refused("the server does not show headers (TOP)", reply)
@@ -254,12 +273,17 @@ def _refused_login(reply: Reply) -> RemoteFault | LocalFault:
 
 
 def _fields_of(lines: Sequence[bytes], names: Sequence[bytes]) -> bytes:
-    """The lines of the named fields, continuations included, and the empty line that ends a header."""
+    """The lines of the named fields, continuations included, and the empty line that ends a header.
+
+    What follows it is the beginning of the body, which is kept within its limit.
+    """
     kept = []
     wanted = False
-    for line in lines:
+    end = lines.index(b"") if b"" in lines else len(lines)
+    for line in lines[:end]:
         if line[:1] not in (b" ", b"\t"):
             wanted = line.partition(b":")[0].rstrip().lower() in names
         if wanted:
             kept.append(line)
-    return b"".join(line + b"\r\n" for line in [*kept, b""])
+    header = b"".join(line + b"\r\n" for line in [*kept, b""])
+    return header + b"".join(line + b"\r\n" for line in lines[end + 1 :])[:BODY_LIMIT]

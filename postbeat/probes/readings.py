@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from postbeat.clock import Clock
-from postbeat.dial import Stream, tls_facts
-from postbeat.model import TlsFacts
+from postbeat.dial import Stream
+from postbeat.grade import expiry_warning
+from postbeat.model import Element, PolicyFacts, TlsFacts
 from postbeat.timeline import REPLY_LIMIT, Timeline
+from postbeat.tls.facts import tls_facts
 
 
 class Reply(Protocol):
@@ -32,7 +36,11 @@ class Readings:
         self.started_at_us = clock.now_us()
         self.status: int | None = None
         self.reply = ""
+        self.hide: Callable[[str], str] = str  # takes our secrets out of what the server says
         self.address = ""
+        self.host = ""
+        self.policies: tuple[PolicyFacts, ...] = ()
+        self.warnings: list[str] = []
         self.tls: TlsFacts | None = None
         self.bytes_transferred = 0
         self.accepted_at_us: int | None = None
@@ -44,17 +52,26 @@ class Readings:
         self.address = address
         self._connected_us = self.timeline.now_us()
 
-    def over(self, stream: Stream) -> None:
+    def over(self, stream: Stream, element: Element) -> None:
         """The attempt goes over this connection: its address and what TLS negotiated on it."""
         self.address = stream.peer
-        self.tls = tls_facts(stream.transport)
+        self.secured(stream.transport, element)
+
+    def secured(self, transport: asyncio.BaseTransport, element: Element) -> None:
+        """What TLS negotiated on the connection, if it has TLS, and whether a certificate expires soon."""
+        self.tls = tls_facts(transport)
+        if warning := expiry_warning(element, self.tls, self.started_at_us):
+            self.warnings.append(warning)
 
     def replied(self, reply: Reply) -> None:
         """The server answered in the open stage."""
         self.status = reply.code
-        text = " ".join(reply.message.split())
-        self.reply = "".join(c if c.isprintable() else "?" for c in f"{reply.code} {text}")[:REPLY_LIMIT]
-        self.timeline.reply(self.reply)
+        text = self.hide(" ".join(reply.message.split()))
+        line = f"{reply.code} {text}"[:REPLY_LIMIT]
+        if not line.isprintable():
+            line = "".join(c if c.isprintable() else "?" for c in line)
+        self.reply = line
+        self.timeline.reply(line)
 
     def may_send(self) -> None:
         """The reply that allows the first byte of the message is there: responseTime ends."""

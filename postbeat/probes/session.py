@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
 from postbeat.dial import Stream
-from postbeat.wire import sasl
 
+BODY_LIMIT = 2048  # bytes of a body in which a reader looks for the tracking information
 HEADER_LIMIT = 64 * 1024  # bytes of one message's header that are looked at; the rest is not fetched
 SCAN_LIMIT = 500  # messages handled by one scan; a scan that finds so many has probably more to find
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """The credentials of a mailbox; CRAM-MD5 and APOP use the shared secret, or else the password."""
-
-    username: str
-    password: str = field(repr=False)
-    sharedsecret: str = field(default="", repr=False)
-
-    def hidden_in(self, text: str) -> str:
-        """A server's text without these secrets, which some servers echo."""
-        plain = f"\0{self.username}\0{self.password}".encode("utf-8", "replace")
-        for secret in (sasl.encoded(plain).decode("ascii"), self.password, self.sharedsecret):
-            if secret:
-                text = text.replace(secret, "***")
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +19,7 @@ class Found:
 
     ``uid`` is the IMAP4 UID in decimal (RFC 3501 section 2.3.1.1) or the POP3 unique-id (RFC 1939
     section 7). ``header`` holds at least the fields asked for, unfolded or not, as the server sent them.
+    Where the element says ``usebody``, an empty line and the beginning of the body follow.
     """
 
     uid: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
+from functools import partial
 
 import aiosmtplib
 from aiosmtplib import SMTPResponse
 
-from postbeat import dial
+from postbeat import dial, expect
+from postbeat.message import Outgoing
 from postbeat.model import (
     AuthenticationType,
     FaultCode,
@@ -18,22 +21,20 @@ from postbeat.model import (
     SecurityType,
     SmtpElement,
 )
+from postbeat.probes import mx
 from postbeat.probes.credentials import Access
+from postbeat.probes.login import Login
+from postbeat.probes.mx import Securing
 from postbeat.probes.readings import Readings
-from postbeat.probes.session import Login
-from postbeat.timeline import Timeline
+from postbeat.probes.smtpauth import authenticate
+from postbeat.probes.smtpclient import Client
+from postbeat.probes.smtpdelivery import deliver
+from postbeat.probes.smtptls import start_tls
+from postbeat.tls.facts import certificates
+from postbeat.tls.handshake import HANDSHAKE_S, asked_name, time_handshake
+from postbeat.wire import proxy
 
 QUIT_S = 2.0  # the message is out: a server that is slow to say goodbye must not use up the attempt
-_NO_CODE = -1  # aiosmtplib's status of a reply that is none
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message that is ready for the wire (CRLF line ends, not dot-stuffed), and its envelope."""
-
-    sender: str
-    recipient: str
-    data: bytes
 
 
 async def send(
@@ -41,65 +42,157 @@ async def send(
 ) -> None:
     """Sends the message, or only checks that the service accepts connections when there is none.
 
+    Where the element expects a refusal, the test ends with its stage, and that refusal is no fault.
+
     The figures go into ``readings`` as they become known, so that what was measured before a fault or a
     deadline is kept. The caller owns the deadline.
 
     Raises:
         RemoteFault, LocalFault: why the attempt failed.
     """
-    timeline = readings.timeline
-    addresses = await dial.lookup(element.server, element.port, timeline)
-    sock, address = await dial.connect(addresses, timeline)
+    readings.hide = access.login.hidden_in
+    session = _Session(element, access.login, outgoing, helo_name, readings)
+    if element.mx:
+        await mx.send(element, access.context, session.run, readings)
+        return
+    sock, address = await dial.reach(element, readings.timeline)
     readings.connected(str(address))
-    implicit = element.securitytype is SecurityType.SSL
-    client = aiosmtplib.SMTP(
-        hostname=element.server,
-        sock=sock,
-        use_tls=implicit,
-        start_tls=False,
-        tls_context=access.tls,
-        local_hostname=helo_name,
-        timeout=None,
-    )
-    try:
-        await _converse(client, element, access.login, outgoing, readings)
-    except aiosmtplib.SMTPResponseException as error:
-        error.message = access.login.hidden_in(error.message)
-        raise _refusal(error, timeline.open_stage) from None
-    except aiosmtplib.SMTPException as error:
-        raise _fault(error, timeline.open_stage) from error
-    except OSError as error:
-        raise dial.explained(error, f"in stage {timeline.open_stage}") from error
-    finally:
-        client.close()
-        sock.close()
+    await session.run(sock, Securing(element.securitytype, access.tls, element.tls_name))
 
 
-async def _converse(
-    client: aiosmtplib.SMTP,
-    element: SmtpElement,
-    login: Login,
-    outgoing: Outgoing | None,
-    readings: Readings,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What one session is about; it owns the socket that it is run on."""
+
+    element: SmtpElement
+    login: Login
+    outgoing: Outgoing | None
+    helo_name: str
+    readings: Readings
+
+    async def run(self, sock: socket.socket, securing: Securing) -> None:
+        """Has the session, from the greeting to the goodbye.
+
+        Raises:
+            RemoteFault, LocalFault: why it failed.
+        """
+        client = self._client(sock, securing)
+        try:
+            await self._spoken(client, sock, securing)
+            await _quit(client, self.readings)
+        except RemoteFault as fault:
+            await self._judge(client, fault)
+        finally:
+            client.close()
+            sock.close()
+
+    async def _judge(self, client: Client, fault: RemoteFault) -> None:
+        """Ends the session; raises the fault, unless it is the refusal that the element expects."""
+        expected, timeline = self.element.expect, self.readings.timeline
+        if expected is None:
+            raise fault
+        if (unmet := expect.unmet(expected, fault, timeline.open_stage)) is not None:
+            raise unmet
+        timeline.end()
+        if client.is_connected:
+            await _quit(client, self.readings)
+
+    def passed(self, client: Client, stage: str) -> None:
+        """The server let the stage pass.
+
+        Raises:
+            RemoteFault: ACCEPTED where it should not have; nothing more is done then, and no message is sent.
+        """
+        if self.element.expect is None or self.element.expect.stage != stage:
+            return
+        if client.transport is not None and self.readings.tls is None:
+            self.readings.secured(client.transport, self.element)
+        if client.protocol is not None and stage != "data":  # there the server waits for the message
+            client.protocol.write(b"QUIT\r\n")
+        raise expect.accepted(stage)
+
+    def _client(self, sock: socket.socket, securing: Securing) -> Client:
+        return Client(
+            hostname=securing.server,
+            sock=sock,
+            use_tls=securing.type is SecurityType.SSL,
+            start_tls=False,
+            tls_context=securing.context,
+            local_hostname=self.helo_name,
+            timeout=None,
+        )
+
+    async def _spoken(self, client: Client, sock: socket.socket, securing: Securing) -> None:
+        """The conversation up to the goodbye; what goes wrong in it becomes a fault."""
+        try:
+            if self.element.proxyprotocol:
+                await _announce(sock, self.element.proxyprotocol)
+            await _converse(client, self, securing)
+        except aiosmtplib.SMTPResponseException as error:
+            error.message = self.login.hidden_in(error.message)
+            self.readings.replied(error)
+            raise self._said_of_tls(_refusal(error, self.readings.timeline.open_stage), client) from None
+        except aiosmtplib.SMTPException as error:
+            raise self._said_of_tls(_fault(error, self.readings.timeline.open_stage), client) from error
+        except OSError as error:
+            raise dial.explained(error, f"in stage {self.readings.timeline.open_stage}") from error
+        except RemoteFault as fault:  # which may show an answer that is none
+            hidden = self.login.hidden_in(fault.message)
+            if hidden == fault.message:
+                raise
+            raise RemoteFault(fault.code, hidden, status=fault.status) from None
+
+    def _said_of_tls(self, fault: FaultError, client: Client) -> FaultError:
+        """The fault, and whether TLS may be behind it: some servers hang up on who has no certificate."""
+        readings, transport = self.readings, client.transport or client.closed
+        if readings.tls is None and transport is not None:
+            readings.secured(transport, self.element)
+        asked = readings.tls is not None and readings.tls.certificate_asked
+        if not asked or fault.code not in (FaultCode.REPLY, FaultCode.DISCONNECTED):
+            return fault
+        if readings.timeline.open_stage not in ("greeting", "ehlo"):
+            return fault
+        text = f"{fault.message}; it had asked for a client certificate"
+        return type(fault)(fault.code, text, status=fault.status)
+
+
+async def _announce(sock: socket.socket, version: int) -> None:
+    header = proxy.header(version, sock.getsockname()[:2], sock.getpeername()[:2])
+    await asyncio.get_running_loop().sock_sendall(sock, header)
+
+
+async def _converse(client: Client, session: _Session, securing: Securing) -> None:
+    element, readings = session.element, session.readings
     timeline = readings.timeline
-    if element.securitytype is SecurityType.SSL:
-        dial.time_handshake(timeline, then="greeting")
+    if securing.type is SecurityType.SSL:
+        asked_name(securing.server)
+        time_handshake(timeline, then="greeting")
+        greeting = await client.connect(timeout=HANDSHAKE_S)
     else:
         timeline.begin("greeting")
-    readings.replied(await client.connect())
+        greeting = await client.connect()
+    readings.replied(greeting)
     timeline.end()
-    await _hello(client, readings)
-    if element.securitytype is SecurityType.STARTTLS:
-        await _start_tls(client, readings)
-        await _hello(client, readings)
+    if securing.type is SecurityType.SSL:
+        session.passed(client, "tls")
+    session.passed(client, "greeting")
+    hello = _lhlo if element.lmtp else _hello
+    await hello(client, readings)
+    session.passed(client, "ehlo")
+    if securing.type is SecurityType.STARTTLS:
+        await start_tls(client, readings)
+        if client.transport is not None and securing.check is not None:
+            securing.check(certificates(client.transport))
+        session.passed(client, "starttls")
+        session.passed(client, "tls")
+        await hello(client, readings)
     if client.transport is not None:
-        readings.tls = dial.tls_facts(client.transport)
+        readings.secured(client.transport, element)
     if element.authenticationtype is not AuthenticationType.NONE:
-        await _authenticate(client, element, login, readings)
-    if outgoing is not None:
-        await _deliver(client, outgoing, readings)
-    await _quit(client, timeline)
+        await authenticate(client, element, session.login, readings)
+        session.passed(client, "auth")
+    if session.outgoing is not None:
+        await deliver(client, session.outgoing, readings, partial(session.passed, client))
 
 
 async def _hello(client: aiosmtplib.SMTP, readings: Readings) -> None:
@@ -113,80 +206,29 @@ async def _hello(client: aiosmtplib.SMTP, readings: Readings) -> None:
             readings.replied(await client.helo())
 
 
-async def _start_tls(client: aiosmtplib.SMTP, readings: Readings) -> None:
-    timeline = readings.timeline
-    timeline.begin("starttls")
-    if not client.supports_extension("starttls"):
-        raise RemoteFault(FaultCode.NO_STARTTLS, "the server does not offer STARTTLS")
-    dial.time_handshake(timeline)
-    readings.replied(await client.starttls())
-    timeline.end()
+async def _lhlo(client: aiosmtplib.SMTP, readings: Readings) -> None:
+    """LHLO, which LMTP has in the place of EHLO (RFC 2033 section 4.1).
+
+    The reply for each recipient, which LMTP gives after the message, is one: there is one recipient.
+    """
+    with readings.timeline.stage("ehlo"):
+        reply = await client.execute_command(b"LHLO", (client.local_hostname or "").encode())
+        readings.replied(reply)
+        if reply.code != 250:
+            raise aiosmtplib.SMTPHeloError(reply.code, reply.message)
+        client.last_ehlo_response = reply
 
 
-async def _authenticate(
-    client: aiosmtplib.SMTP, element: SmtpElement, login: Login, readings: Readings
-) -> None:
-    """One AUTH command with the configured mechanism: a wrong password counts once at the server."""
-    with readings.timeline.stage("auth"):
-        mechanism = element.authenticationtype
-        offered = client.server_auth_methods
-        if mechanism.value.lower() not in offered:
-            names = ", ".join(sorted(offered)).upper() or "none"
-            raise RemoteFault(
-                FaultCode.NO_MECHANISM, f"the server does not offer AUTH {mechanism}; it offers {names}"
-            )
-        if mechanism is AuthenticationType.PLAIN:
-            response = await client.auth_plain(login.username, login.password)
-        else:
-            response = await client.auth_crammd5(login.username, login.sharedsecret or login.password)
-        readings.replied(SMTPResponse(response.code, login.hidden_in(response.message)))
-
-
-async def _deliver(client: aiosmtplib.SMTP, outgoing: Outgoing, readings: Readings) -> None:
-    timeline = readings.timeline
-    wire = _stuffed(outgoing.data)
-    with timeline.stage("mail"):
-        options = [f"SIZE={len(outgoing.data)}"] if client.supports_extension("size") else None
-        readings.replied(await client.mail(outgoing.sender, options=options))
-    with timeline.stage("rcpt"):
-        readings.replied(await client.rcpt(outgoing.recipient))
-    protocol = client.protocol
-    if protocol is None:
-        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-    # DATA in two steps of our own: client.data() would hide the moment between 354 and the first byte.
-    with timeline.stage("data"):
-        go_ahead = await protocol.execute_command(b"DATA")
-        readings.replied(go_ahead)
-        if go_ahead.code != 354:
-            raise aiosmtplib.SMTPDataError(go_ahead.code, go_ahead.message)
-        readings.may_send()
-    with timeline.stage("upload"):
-        readings.bytes_transferred = len(wire)
-        protocol.write(wire)
-        accepted = await protocol.read_response()
-        readings.replied(accepted)
-        if accepted.code != 250:
-            raise aiosmtplib.SMTPDataError(accepted.code, accepted.message)
-        readings.accepted()
-
-
-def _stuffed(data: bytes) -> bytes:
-    """A message as DATA takes it (RFC 5321 section 4.5.2): dots doubled at line begins, and the end mark."""
-    if data.startswith(b"."):
-        data = b"." + data
-    data = data.replace(b"\r\n.", b"\r\n..")
-    return data + (b".\r\n" if data.endswith(b"\r\n") else b"\r\n.\r\n")
-
-
-async def _quit(client: aiosmtplib.SMTP, timeline: Timeline) -> None:
+async def _quit(client: aiosmtplib.SMTP, readings: Readings) -> None:
     """Says goodbye. What goes wrong here is seen in the stages and is no fault: the test is over."""
+    timeline = readings.timeline
     timeline.begin("quit")
     try:
         async with asyncio.timeout(QUIT_S):
             response = await client.quit()
-        timeline.reply(f"{response.code} {response.message}")
+        timeline.reply(readings.hide(f"{response.code} {response.message}"))
         timeline.end()
-    except (aiosmtplib.SMTPException, OSError, TimeoutError):
+    except (aiosmtplib.SMTPException, FaultError, OSError, TimeoutError):
         timeline.reply("no proper goodbye")
 
 
@@ -199,12 +241,16 @@ _REFUSED = {
     "data": "the server refused DATA",
     "upload": "the server refused the message",
 }
+_FOR_NOW = {FaultCode.GREYLISTED: " for now, by greylisting", FaultCode.TEMPORARY: " for now"}
 
 
 def _fault(error: aiosmtplib.SMTPException, stage: str) -> FaultError:
     """The fault that an error of aiosmtplib without a reply stands for."""
-    if isinstance(error.__cause__, OSError):
-        return dial.explained(error.__cause__, f"in stage {stage}")
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and not isinstance(cause, aiosmtplib.SMTPException):
+        return dial.explained(cause, f"in stage {stage}")
     if isinstance(error, ConnectionError):
         return RemoteFault(FaultCode.DISCONNECTED, f"the server closed the connection in stage {stage}")
     return LocalFault(FaultCode.INTERNAL, f"{type(error).__name__} in stage {stage}")
@@ -212,12 +258,19 @@ def _fault(error: aiosmtplib.SMTPException, stage: str) -> FaultError:
 
 def _refusal(error: aiosmtplib.SMTPResponseException, stage: str) -> FaultError:
     reply = _one_line(SMTPResponse(error.code, error.message))
-    if error.code == _NO_CODE:
-        return RemoteFault(FaultCode.PROTOCOL, f"the server's answer is not SMTP: {error.message[:100]!r}")
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return RemoteFault(FaultCode.AUTH, f"the server refused the login: {reply}", status=error.code)
+    if error.code < 400:  # such as 250 in the place of 354
+        text = f"the server's answer has no meaning in stage {stage}: {reply}"
+        return RemoteFault(FaultCode.PROTOCOL, text, status=error.code)
     what = _REFUSED.get(stage, f"the server refused stage {stage}")
-    return RemoteFault(FaultCode.REPLY, f"{what}: {reply}", status=error.code)
+    code = expect.refusal_code(stage, error.code, reply)
+    return RemoteFault(code, f"{what}{_FOR_NOW.get(code, '')}: {reply}{_advice(reply)}", status=error.code)
+
+
+def _advice(reply: str) -> str:
+    """What to do about a server that wants something first (RFC 4954 section 6, RFC 3207 section 4)."""
+    if not reply.startswith("530"):
+        return ""
+    return "; set securitytype STARTTLS" if "STARTTLS" in reply.upper() else "; set authenticationtype"
 
 
 def _one_line(response: SMTPResponse) -> str:

@@ -102,6 +102,9 @@ if newest <= slot and slot <= sent then
   local state = redis.call('HMGET', KEYS[1], 'send', 'read', 'level')
   local before = state[3] or 'UNKNOWN'
   local after = merged(state[1] or 'UNKNOWN', state[2] or 'UNKNOWN')
+  if phase == 'send' and ARGV[13] == '' and not state[2] then
+    after = level -- no message is on its way, and nothing was ever read: there is only this to tell
+  end
   if after ~= before then
     redis.call('HSET', KEYS[1], 'level', after, 'since_us', now_us, 'why', message)
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', EVENTS, '*', 'pair', pair, 'was', before, 'level', after,

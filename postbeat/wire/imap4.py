@@ -110,6 +110,11 @@ def header_fields(fields: Sequence[str], limit: int) -> bytes:
     return b"BODY.PEEK[HEADER.FIELDS (%b)]<0.%d>" % (" ".join(fields).encode("ascii"), limit)
 
 
+def body_beginning(limit: int) -> bytes:
+    """The data item for the first ``limit`` bytes of a body (RFC 3501 section 6.4.5), that sets no flag."""
+    return b"BODY.PEEK[TEXT]<0.%d>" % limit
+
+
 class Imap4Client:
     """The replies of one connection, and the state that they amount to.
 

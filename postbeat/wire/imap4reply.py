@@ -75,12 +75,13 @@ class Fetch:
     """An untagged FETCH: what it tells of a message.
 
     ``header`` is None where the answer holds none (an announcement of flags, say), and empty where the
-    server had none to give.
+    server had none to give. ``text`` is the beginning of the body, or empty.
     """
 
     number: int
     uid: int | None
     header: bytes | None
+    text: bytes = b""
 
 
 Reply: TypeAlias = Continuation | Status | Data | Fetch
@@ -150,6 +151,7 @@ def _fetch(number: int, parts: Sequence[bytes], line: bytes) -> Fetch:
     items = parsed[0]
     uid = None
     header = None
+    text = b""
     for key, value in zip(items[::2], items[1::2], strict=True):
         name = key.upper() if isinstance(key, bytes) else b""
         if name == b"UID":
@@ -158,7 +160,11 @@ def _fetch(number: int, parts: Sequence[bytes], line: bytes) -> Fetch:
             if isinstance(value, tuple):
                 raise malformed("the server sent a header that is a list", line)
             header = value or b""
-    return Fetch(number, uid, header)
+        elif name.startswith(b"BODY[TEXT]"):
+            if isinstance(value, tuple):
+                raise malformed("the server sent a text that is a list", line)
+            text = value or b""
+    return Fetch(number, uid, header, text)
 
 
 def number_of(value: Value, line: bytes) -> int:

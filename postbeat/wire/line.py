@@ -94,6 +94,10 @@ class LineBuffer:
         self._drop(end + 1)
         return line
 
+    def peek(self, size: int) -> bytes:
+        """The first ``size`` bytes, or as many as are there, which stay where they are."""
+        return bytes(self._data[:size])
+
     def take(self, size: int) -> bytes | None:
         """Exactly ``size`` bytes (a literal), or None while they are not all there."""
         if len(self._data) < size:

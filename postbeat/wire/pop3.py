@@ -98,14 +98,14 @@ def apop(name: str, timestamp: bytes, secret: bytes) -> Command:
 
 
 def auth(mechanism: str, initial: bytes | None) -> Command:
-    """AUTH with an initial response in base64, which is left out where the line would be too long.
-
-    RFC 5034 section 4: the server then asks for it with an empty challenge.
-    """
+    """AUTH, with an initial response in base64 where there is one (RFC 5034 section 4)."""
     line = b"AUTH " + mechanism.encode("ascii")
-    if initial is not None and len(line) + 1 + len(initial) + 2 <= COMMAND_LIMIT:
-        line += b" " + initial
-    return Command(line + b"\r\n")
+    return Command(line + b"\r\n" if initial is None else line + b" " + initial + b"\r\n")
+
+
+def initial_room(mechanism: str) -> int:
+    """The bytes that an initial response of AUTH may have; without it, the server asks for it."""
+    return COMMAND_LIMIT - len(f"AUTH {mechanism} \r\n")
 
 
 def answer(response: bytes) -> Command:
@@ -119,9 +119,9 @@ UIDL = Command(b"UIDL\r\n", Shape.LISTING)
 QUIT = Command(b"QUIT\r\n")
 
 
-def top(number: int) -> Command:
-    """TOP n 0: the header of a message (RFC 1939 section 7)."""
-    return Command(b"TOP %d 0\r\n" % number, Shape.HEADER)
+def top(number: int, lines: int = 0) -> Command:
+    """TOP: the header of a message and so many lines of its body (RFC 1939 section 7)."""
+    return Command(b"TOP %d %d\r\n" % (number, lines), Shape.HEADER)
 
 
 def dele(number: int) -> Command:

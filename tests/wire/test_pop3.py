@@ -186,9 +186,10 @@ def test_a_listing_without_end_is_the_servers_fault(line: bytes, count: int) -> 
         flood()
 
 
-def test_a_long_initial_response_is_left_out_until_it_is_asked_for() -> None:
+def test_an_initial_response_has_room_up_to_the_limit_of_a_line() -> None:
     assert pop3.auth("PLAIN", b"AGEAYg==").line == b"AUTH PLAIN AGEAYg==\r\n"
-    assert pop3.auth("PLAIN", b"A" * 255).line == b"AUTH PLAIN\r\n"
+    assert pop3.auth("PLAIN", None).line == b"AUTH PLAIN\r\n"
+    assert len(pop3.auth("PLAIN", b"A" * pop3.initial_room("PLAIN")).line) == pop3.COMMAND_LIMIT
 
 
 @pytest.mark.parametrize("make", [pop3.user, pop3.password])

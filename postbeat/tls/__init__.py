@@ -1,0 +1,1 @@
+"""TLS as a monitor needs it: contexts by an element's options, timed handshakes, and what was negotiated."""
