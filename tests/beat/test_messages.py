@@ -24,6 +24,7 @@ elements:
     type: smtp
     server: 127.0.0.1
     authenticationtype: PLAIN
+    securitytype: STARTTLS
     username: probe
     password: {SECRET}
     email: probe@example.test

@@ -99,7 +99,7 @@ def test_beat_does_not_start_without_a_profile(beats: Beats, monkeypatch: pytest
         beats.start()
 
 
-WITH_SECRET = profile(extra=", authenticationtype: PLAIN, username: u, password: hunter2")
+WITH_SECRET = profile(extra=", authenticationtype: CRAM-MD5, username: u, password: hunter2")
 
 
 def test_secrets_in_plain_text_need_a_key(beats: Beats, monkeypatch: pytest.MonkeyPatch) -> None:

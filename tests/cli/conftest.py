@@ -57,9 +57,11 @@ def mail(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Mail
     return mail_server(processes, tmp_path_factory.mktemp("mail"), {"probe": PASSWORD, "other": PASSWORD})
 
 
-def profile_text(mail: MailServer, poll: float = 1, regions: str = "[north, south]") -> str:
+def profile_text(
+    mail: MailServer, poll: float = 1, regions: str = "[north, south]", user: str = "probe"
+) -> str:
     """One smtp element for each kind of reader, and their readers, on the embedded mail server."""
-    login = f"username: probe, password: {PASSWORD}"
+    login = f"username: {user}, password: {PASSWORD}"
     return f"""
 regions: {regions}
 elements:
@@ -67,19 +69,19 @@ elements:
     type: smtp
     server: 127.0.0.1
     port: {mail.smtp}
-    email: probe@example.com
+    email: {user}@example.com
     poll: {poll}
     timeout: 5
     delivertimeout: 10
     read: in-imap4
     authenticationtype: CRAM-MD5
-    username: probe
+    username: {user}
     password: {PASSWORD}
   - name: out-pop3
     type: smtp
     server: 127.0.0.1
     port: {mail.smtp}
-    email: probe@example.com
+    email: {user}@example.com
     poll: {poll}
     timeout: 5
     delivertimeout: 10
@@ -91,8 +93,9 @@ elements:
 
 @pytest.fixture
 def profile(mail: MailServer, tmp_path: Path) -> Path:
+    # Not the mailbox of the site that may be running meanwhile.
     path = tmp_path / "profile.yaml"
-    path.write_text(profile_text(mail))
+    path.write_text(profile_text(mail, user="other"))
     return path
 
 

@@ -15,7 +15,7 @@ from tests.cli.conftest import PASSWORD, Run
 def mailbox_size(mail: MailServer) -> int:
     client = imaplib.IMAP4(mail.host, mail.imap4, timeout=10)
     try:
-        client.login("probe", PASSWORD)
+        client.login("other", PASSWORD)
         return int(client.select()[1][0] or b"")
     finally:
         client.shutdown()
@@ -58,7 +58,7 @@ def test_send_only_leaves_the_mailbox_alone(postbeat: Run, mail: MailServer, pro
     assert (trip["level"], trip["read"], trip["timeToDeliver"]) == ("GOOD", None, None)
     assert mailbox_size(mail) == before + 1
     client = imaplib.IMAP4(mail.host, mail.imap4, timeout=10)
-    client.login("probe", PASSWORD)
+    client.login("other", PASSWORD)
     client.select()
     client.store("1:*", "+FLAGS", "(\\Deleted)")
     client.expunge()
@@ -100,7 +100,7 @@ def test_a_file_of_ours_that_is_missing_is_unknown(postbeat: Run, tmp_path: Path
     done = postbeat("probe", file, "a")
     assert done.returncode == 3
     assert "? UNKNOWN" in done.stdout
-    assert "Cannot read /nowhere.pem, which the element names for TLS" in done.stdout
+    assert "Cannot read /nowhere.pem, which sslcertificatefile names" in done.stdout
 
 
 def test_an_unknown_element_is_said_with_the_one_that_was_meant(postbeat: Run, profile: Path) -> None:

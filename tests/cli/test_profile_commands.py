@@ -32,7 +32,27 @@ def test_check_says_what_a_valid_profile_holds(postbeat: Run, tmp_path: Path) ->
         "regions": ["east", "north", "south"],
         "pairs": 3,
         "pollsPerSecond": 0.05,
+        "warnings": [],
     }
+
+
+def test_check_warns_of_what_is_allowed_and_may_not_be_meant(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("""
+elements:
+  - {name: open, type: smtp, server: h, securitytype: SSL, tlsverify: false}
+  - {name: old, type: smtp, server: h, securitytype: SSL, sslciphersuite: "NONSENSE:AES256-SHA"}
+  - {name: none, type: smtp, server: h, securitytype: SSL, sslciphersuite: NONSENSE}
+  - {name: plain, type: smtp, server: h, tlsverify: false}
+""")
+    done = postbeat("check", file)
+    assert done.returncode == 0
+    first, second, third = done.stderr.splitlines()
+    assert first == "warning: open: the server's certificate is not verified"
+    assert second.startswith("warning: old: NONSENSE: unknown to OpenSSL")
+    assert third.startswith("warning: none: sslciphersuite 'NONSENSE' selects no cipher that OpenSSL")
+    warnings = json.loads(postbeat("check", "--json", file).stdout)["warnings"]
+    assert [f"warning: {warning}" for warning in warnings] == done.stderr.splitlines()
 
 
 def test_check_says_all_that_is_wrong_with_file_line_and_key(postbeat: Run, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def prepared(folder: Path) -> Compose:
         if "password" in element:
             element["password"] = {"file": str(password)}
         if element["type"] == "smtp":
-            element["poll"] = 2
+            element.update(poll=2, plaintextlogin=True)
     profile.mkdir()
     (profile / "mail.yaml").write_text(yaml.safe_dump(data))
     return Compose(secrets, profile, folder)

@@ -11,7 +11,8 @@ import pytest
 from postbeat.message import FIELD, Envelope, Token, build, recognise
 from postbeat.model import FaultCode, Imap4Element, LoginType, MailboxElement, Poll, Pop3Element, RemoteFault
 from postbeat.probes import open_session
-from postbeat.probes.session import Login, MailboxSession, Memory
+from postbeat.probes.login import Login
+from postbeat.probes.session import MailboxSession, Memory
 from postbeat.timeline import Timeline
 from tests.embedded.conftest import TIMEOUT_S, Box
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postbeat.grade import merged
-from postbeat.model import Level, Phase
-from tests.redis.site import MAIL, Site
+from postbeat.model import Fault, FaultCode, Level, Phase, Side
+from tests.redis.site import BOX, MAIL, WAKE, Site, result
 
 LEVELS = st.sampled_from(Level)
 HALVES = (Phase.SEND, Phase.READ)
@@ -95,6 +95,16 @@ def test_no_news_of_a_mailbox_is_unknown(site: Site) -> None:
     site.send(1)
     assert site.level() is Level.UNKNOWN
     assert site.events() == []
+
+
+def test_a_send_that_is_put_off_is_told_before_anything_was_ever_read(site: Site) -> None:
+    put_off = Fault(Side.REMOTE, FaultCode.GREYLISTED, "450 come back later")
+    sent = result(1, Phase.SEND, Level.MARGINAL, site.now_us())
+    attempts = (replace(sent.attempts[0], fault=put_off, accepted_at_us=None),)
+    sent = replace(sent, attempts=attempts, fault=put_off, message=put_off.message)
+    assert not site.run(site.worker.record_send(MAIL, sent, BOX.mailbox, WAKE))
+    assert (site.state().level, site.state().why) == (Level.MARGINAL, "450 come back later")
+    assert site.state().round_trip.level is Level.MARGINAL
 
 
 def test_an_event_tells_what_changed_when_and_why(site: Site) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from postbeat.model import Imap4Element, LoginType, Pop3Element, SecurityType
 from postbeat.probes.imap4 import Imap4Session
 from postbeat.probes.imap4 import open_session as imap4_session
+from postbeat.probes.login import Login
 from postbeat.probes.pop3 import Pop3Session
 from postbeat.probes.pop3 import open_session as pop3_session
-from postbeat.probes.session import Login
 from postbeat.timeline import Timeline
 from tests.servers.scripted import ScriptedServer, Step, dialogue
 

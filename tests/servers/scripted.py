@@ -19,7 +19,8 @@ from typing import TypeAlias
 
 import trustme
 
-from postbeat.dial import TlsOptions, tls_context
+from postbeat.tls.context import tls_context
+from postbeat.tls.options import TlsOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,23 @@ class ExpectBytes:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectUntil:
+    """Takes in whatever comes up to these bytes, and them: a message."""
+
+    end: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """Makes the TLS handshake as a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Says these bytes over and over until the client has gone."""
+
+    data: bytes
+    every_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,7 @@ class Cut:
     reset: bool = False
 
 
-Step: TypeAlias = Send | Expect | ExpectBytes | StartTls | Hang | Cut
+Step: TypeAlias = Send | Expect | ExpectBytes | ExpectUntil | StartTls | Repeat | Hang | Cut
 
 
 def dialogue(text: str) -> list[Step]:
@@ -120,6 +136,8 @@ class _Player:
         try:
             for step in steps:
                 await self._step(step)
+                if isinstance(step, Cut | Repeat):
+                    return  # whatever the client has said meanwhile
             if more := await self._reader.read(200):
                 raise AssertionError(f"expected nothing more, and the client said {more!r}")
         except AssertionError as error:
@@ -136,7 +154,24 @@ class _Player:
                 self._writer.write(part)
                 await self._writer.drain()
                 await asyncio.sleep(0)
-        elif isinstance(step, Expect):
+        elif isinstance(step, Expect | ExpectBytes | ExpectUntil):
+            await self._expect(step)
+        elif isinstance(step, StartTls):
+            assert self._tls is not None, "the script needs tls="
+            await self._writer.start_tls(self._tls)
+        elif isinstance(step, Repeat):
+            while not self._writer.transport.is_closing():
+                self._writer.write(step.data)
+                await self._writer.drain()
+                await asyncio.sleep(step.every_s)
+        elif isinstance(step, Hang):
+            while await self._reader.read(65536):
+                pass
+        else:
+            self._cut(reset=step.reset)
+
+    async def _expect(self, step: Expect | ExpectBytes | ExpectUntil) -> None:
+        if isinstance(step, Expect):
             line = (await self._reader.readuntil(b"\n")).rstrip(b"\r\n")
             self._server.lines.append(line)
             self._tag = line.partition(b" ")[0]
@@ -146,14 +181,8 @@ class _Player:
             data = await self._reader.readexactly(len(step.data))
             if data != step.data:
                 raise AssertionError(f"expected {step.data!r}, and the client said {data!r}")
-        elif isinstance(step, StartTls):
-            assert self._tls is not None, "the script needs tls="
-            await self._writer.start_tls(self._tls)
-        elif isinstance(step, Hang):
-            while await self._reader.read(65536):
-                pass
         else:
-            self._cut(reset=step.reset)
+            await self._reader.readuntil(step.end)
 
     def _cut(self, *, reset: bool) -> None:
         if reset:

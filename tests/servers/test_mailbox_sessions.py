@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from postbeat.dial import TlsOptions, tls_context
 from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault, Side
-from postbeat.probes.session import Login
+from postbeat.probes.login import Login
 from postbeat.timeline import Timeline
+from postbeat.tls.context import tls_context
+from postbeat.tls.options import TlsOptions
 from tests.servers.conftest import Run
 from tests.servers.openings import (
     APOP,

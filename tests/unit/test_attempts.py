@@ -14,7 +14,17 @@ from postbeat.attempts import Body
 from postbeat.clock import Clock
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import Attempt, Fault, FaultCode, Level, LocalFault, RemoteFault, Side, SmtpElement
+from postbeat.model import (
+    Attempt,
+    Fault,
+    FaultCode,
+    Level,
+    LocalFault,
+    RemoteFault,
+    SecurityType,
+    Side,
+    SmtpElement,
+)
 from postbeat.probes.readings import Readings
 
 NOW_US = 1_700_000_000_000_000
@@ -130,6 +140,21 @@ def test_a_deadline_names_the_stage_that_hung() -> None:
     assert [(stage.name, stage.ended) for stage in attempt.stages] == [("connect", True), ("greeting", False)]
     assert attempt.stages[-1].took_us > 0
     assert attempt.total_us >= TIMEOUT_S * 1e6
+
+
+@pytest.mark.parametrize(
+    ("port", "security", "hint"),
+    [
+        (465, SecurityType.NONE, "; port 465 usually wants securitytype SSL"),
+        (465, SecurityType.SSL, ""),
+        (587, SecurityType.STARTTLS, ""),
+    ],
+)
+def test_a_port_that_waits_for_tls_is_a_likely_reason_for_silence(
+    port: int, security: SecurityType, hint: str
+) -> None:
+    fault = fault_of(run(hanging("greeting"), port=port, securitytype=security, timeout=TIMEOUT_S))
+    assert fault.message == f"no answer within 0.02 s in stage greeting{hint}"
 
 
 def test_a_deadline_covers_all_stages_together() -> None:

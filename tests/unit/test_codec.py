@@ -7,14 +7,19 @@ from hypothesis import strategies as st
 from postbeat import codec
 from postbeat.model import (
     Attempt,
+    AuthenticationType,
     Delivery,
     Fault,
     FaultCode,
     Kind,
     Level,
     Phase,
+    PolicyFacts,
+    PolicyVerdict,
     Poll,
     Result,
+    SecurityType,
+    Service,
     Side,
     Stage,
     TlsFacts,
@@ -27,7 +32,28 @@ regions = st.from_regex(r"[a-z0-9][a-z0-9-]{0,10}", fullmatch=True)
 faults = st.builds(
     Fault, side=st.sampled_from(Side), code=st.sampled_from(FaultCode), message=texts, stage=texts
 )
+tls_facts = st.builds(
+    TlsFacts,
+    version=texts,
+    cipher=texts,
+    verified=st.booleans(),
+    subject=texts,
+    issuer=texts,
+    names=st.lists(texts, max_size=3).map(tuple),
+    expires_at_us=st.none() | st.integers(-(10**17), 10**17),
+    expiring=texts,
+    whole_chain=st.booleans(),
+    certificate_asked=st.none() | st.booleans(),
+)
 stages = st.builds(Stage, name=texts, at_us=times, took_us=times, reply=texts, ended=st.booleans())
+policies = st.builds(
+    PolicyFacts,
+    kind=texts,
+    verdict=st.sampled_from(PolicyVerdict),
+    reason=texts,
+    mode=texts,
+    secure=st.booleans(),
+)
 attempts = st.builds(
     Attempt,
     number=st.integers(1, 21),
@@ -39,7 +65,10 @@ attempts = st.builds(
     status=st.none() | st.integers(200, 599),
     reply=texts,
     address=texts,
-    tls=st.none() | st.builds(TlsFacts, version=texts, cipher=texts, verified=st.booleans()),
+    host=texts,
+    policies=st.lists(policies, max_size=2).map(tuple),
+    warnings=st.lists(texts, max_size=2).map(tuple),
+    tls=st.none() | tls_facts,
     fault=st.none() | faults,
     accepted_at_us=st.none() | times,
     loop_lag_us=times,
@@ -56,6 +85,15 @@ results = st.builds(
     fault=st.none() | faults,
     delivery=st.none() | st.builds(Delivery, to_deliver_us=times, resolution_us=times, hop_count=times),
     worker=texts,
+    service=st.none()
+    | st.builds(
+        Service,
+        port=st.integers(1, 65535),
+        security=st.sampled_from(SecurityType),
+        authentication=st.sampled_from(AuthenticationType),
+        user=texts,
+        email=texts,
+    ),
 )
 
 

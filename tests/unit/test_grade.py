@@ -8,6 +8,7 @@ from postbeat.grade import level_of, merged
 from postbeat.model import Fault, FaultCode, Level, LocalFault, RemoteFault, Side
 
 CODES = st.sampled_from(FaultCode)
+PASSING = (FaultCode.GREYLISTED, FaultCode.TEMPORARY)
 # From the mildest to the worst.
 SEVERITY = [Level.GOOD, Level.MARGINAL, Level.UNKNOWN, Level.FAILED]
 
@@ -16,7 +17,12 @@ def test_without_a_fault_it_is_good() -> None:
     assert level_of(None) is Level.GOOD
 
 
-@given(CODES, st.text())
+@pytest.mark.parametrize("code", PASSING)
+def test_a_refusal_for_now_makes_mail_late_and_does_not_fail_the_service(code: FaultCode) -> None:
+    assert level_of(Fault(Side.REMOTE, code, "450 later")) is Level.MARGINAL
+
+
+@given(CODES.filter(lambda code: code not in PASSING), st.text())
 def test_a_fault_of_the_service_fails_it(code: FaultCode, text: str) -> None:
     assert level_of(Fault(Side.REMOTE, code, text)) is Level.FAILED
     assert level_of(RemoteFault(code, text).fault("greeting")) is Level.FAILED

@@ -4,6 +4,7 @@ import email
 import email.policy
 import email.utils
 import json
+import re
 import string
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -15,20 +16,22 @@ from hypothesis import strategies as st
 from postbeat import codec, message, settings
 from postbeat.message import Envelope, Token, recognise
 from postbeat.model import Poll, SmtpElement
+from postbeat.sending import sender_of
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 TOKEN = Token(Poll("mail", "eu", 5666666), 2, 1_700_000_000_123_456)
 ENVELOPE = Envelope("sender@example.com", "probe@example.com", "worker.example.com")
 FIELD_NAMES = [
-    "From",
-    "To",
-    "Subject",
     "Date",
     "Message-ID",
     "X-Postbeat",
+    "From",
+    "To",
+    "Subject",
     "Auto-Submitted",
     "MIME-Version",
     "Content-Type",
+    "Content-Transfer-Encoding",
 ]
 RECEIVED = b"Received: from a by b\r\n\twith ESMTP;\r\n Mon, 1 Jan 2024 00:00:00 +0000\r\n"
 
@@ -163,22 +166,32 @@ def test_the_spelling_of_a_fields_name_and_the_line_ends_do_not_matter(end: byte
 
 def envelope_of(fields: dict[str, str]) -> Envelope | None:
     """What a profile and the settings make of these texts; None where they refuse them."""
-    host, originator = fields.pop("helo_name"), fields.pop("originator")
+    host, originator = fields.pop("helo_name"), fields.pop("default originator")
     data = {"type": "smtp", "name": "mail", "server": "h", **fields}
+    if not data["sender"]:
+        del data["sender"]
     try:
         element = codec.decode_element(json.dumps(data))
         config = settings.load({}, helo_name=host, originator=originator)
     except (ValueError, settings.SettingsError):
         return None
     assert isinstance(element, SmtpElement)
-    return Envelope(element.username, element.email or "", config.helo_name, config.originator)
+    return Envelope(
+        sender_of(element),
+        element.email or "",
+        element.heloname or config.helo_name,
+        element.originator or config.originator,
+    )
 
 
 TEXTS = {
     "email": "probe@example.com",
     "username": "sender@example.com",
     "helo_name": "worker.example.com",
-    "originator": "SMTP-Monitor",
+    "default originator": "SMTP-Monitor",
+    "sender": "",
+    "heloname": "",
+    "originator": "",
 }
 CONTROLS = st.characters(codec="utf-8", categories=("Cc", "Zl", "Zp"))
 
@@ -188,6 +201,8 @@ CONTROLS = st.characters(codec="utf-8", categories=("Cc", "Zl", "Zp"))
 @example("username", None, "\nBcc: all@example.com")
 @example("helo_name", None, "\r\n\r\nbody")
 @example("originator", None, "\rBcc: all@example.com")
+@example("sender", None, "a@example.com>\r\nRCPT TO:<all@example.com")
+@example("originator", None, "Prüfer \u2028" * 6)
 def test_no_text_of_a_profile_or_of_the_settings_adds_a_field(
     name: str, data: st.DataObject | None, added: str
 ) -> None:
@@ -196,7 +211,7 @@ def test_no_text_of_a_profile_or_of_the_settings_adds_a_field(
     envelope = envelope_of({**TEXTS, name: text[:place] + added + text[place:]})
     if envelope is None:
         return
-    lines = header(built(envelope=envelope)).split(b"\r\n")
+    lines = re.sub(rb"\r\n[ \t]", b"", header(built(envelope=envelope))).split(b"\r\n")
     assert [line.partition(b":")[0].decode() for line in lines[:-1]] == FIELD_NAMES
     assert b"\r" not in b"".join(lines)
     assert b"\n" not in b"".join(lines)

@@ -13,6 +13,7 @@ from postbeat.model import (
     Secret,
     SecurityType,
     SmtpElement,
+    TlsVersion,
 )
 from postbeat.profile import Profile, ProfileError, fingerprint, load
 from postbeat.secrets import Keys, resolve
@@ -86,6 +87,12 @@ def test_every_field_of_an_smtp_element_is_taken() -> None:
         username="probe@example.com",
         password=Secret("literal", "correct-horse"),
         sharedsecret=Secret("literal", "battery-staple"),
+        token=Secret("file", "/run/postbeat/token"),
+        tokenurl="https://login.example.com/token",
+        clientid="postbeat",
+        clientsecret=Secret("env", "CLIENT_SECRET"),
+        refreshtoken=Secret("literal", "horse-battery"),
+        scope="mail.send",
         timeout=12.5,
         failureretests=3,
         retestinterval=0,
@@ -95,12 +102,22 @@ def test_every_field_of_an_smtp_element_is_taken() -> None:
         sslkeyfile="/etc/postbeat/client.key",
         sslkeypassword=Secret("file", "/etc/postbeat/client.password"),
         authenticationtype=AuthenticationType.CRAM_MD5,
+        plaintextlogin=True,
         email="probe@example.com",
         poll=60,
         regions=("east",),
         read="inbox",
         delivertimeout=90,
     )
+
+
+def test_every_field_of_transport_security_is_taken() -> None:
+    old, oldest, strict = load(GOOD / "tls.yaml").elements.values()
+    assert (old.tls_lowest, old.tlsmaxversion, old.ssldisabletls) == (TlsVersion.V1_1, TlsVersion.V1_3, 1)
+    assert (old.sslciphersuite, old.certificatewarndays) == ("RC4:3DES:DES:+EXP", 0)
+    assert (oldest.tls_lowest, oldest.tlsmaxversion) == (TlsVersion.V1, TlsVersion.V1)
+    assert (strict.tls_lowest, strict.tls_name) == (TlsVersion.V1_3, "mx.example.com")
+    assert strict.certificatewarndays == 30
 
 
 def test_every_field_of_a_mailbox_is_taken() -> None:

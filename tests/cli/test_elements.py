@@ -1,0 +1,84 @@
+"""docs/elements.md says what the commands show of the reference page's Table 3."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from postbeat.cli.render import attempt_title
+from postbeat.embedded.mail import MailServer
+from postbeat.model import Attempt, Kind, Level, Phase, Poll, Result
+from postbeat.roundtrip import elements_as_data, half_as_data
+from tests.cli.conftest import Run, RunningSite
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "elements.md"
+ROWS = [
+    [cell.strip(" `") for cell in line.split("|")]
+    for line in re.findall(r"^\| `(.*)\|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+]
+UNITS = {row[0]: row[1] for row in ROWS}
+
+# Table 3 of the page, and $message of the section below it.
+TABLE_3 = {
+    "authentication",
+    "bytesPerSec",
+    "bytesTransferred",
+    "connectTime",
+    "email",
+    "lookupTime",
+    "port",
+    "responseTime",
+    "security",
+    "SSLHandshakeTime",
+    "status",
+    "uploadTime",
+    "user",
+    "message",
+}
+
+
+def test_the_document_has_the_elements_of_the_reference_and_no_other() -> None:
+    assert set(UNITS) == TABLE_3
+    assert len(ROWS) == len(TABLE_3)
+
+
+def test_every_element_has_its_place_before_there_is_a_result() -> None:
+    assert elements_as_data(None) == dict.fromkeys(TABLE_3 - {"message"})
+
+
+def test_a_probe_shows_every_element_in_its_unit(postbeat: Run, mail: MailServer, profile: Path) -> None:
+    trip = json.loads(postbeat("probe", profile, "out-imap4", "--json").stdout)
+    assert trip.keys() >= TABLE_3
+    assert (trip["port"], trip["security"], trip["user"]) == (mail.smtp, "NONE", "other")
+    assert (trip["authentication"], trip["email"]) == ("CRAM-MD5", "other@example.com")
+    assert trip["status"] == 250
+    for name in (name for name, unit in UNITS.items() if unit == "seconds" and name != "SSLHandshakeTime"):
+        assert 0 <= trip[name] < 5
+    assert trip["bytesPerSec"] == pytest.approx(trip["bytesTransferred"] / trip["uploadTime"], rel=0.01)
+
+
+def test_a_site_shows_every_element_of_what_is_stored(postbeat: Run, site: RunningSite) -> None:
+    states = json.loads(
+        postbeat("status", "--json", "--redis", site.redis_url, "--element", "out-imap4").stdout
+    )
+    lines = postbeat(
+        "results", "--json", "--redis", site.redis_url, "--element", "out-imap4"
+    ).stdout.splitlines()
+    sends = [result for result in map(json.loads, lines) if result["phase"] == "send"]
+    assert states
+    assert sends
+    for shown in (*states, *sends):
+        assert shown.keys() >= TABLE_3
+        assert all(shown[name] is not None for name in TABLE_3 - {"SSLHandshakeTime"})
+        assert (shown["security"], shown["user"]) == ("NONE", "probe")
+
+
+@pytest.mark.parametrize(("reply", "code"), [("554 5.7.1 no", "5.7.1"), ("554 no", None)])
+def test_an_enhanced_status_code_is_shown_where_the_server_gave_one(reply: str, code: str | None) -> None:
+    attempt = Attempt(1, 0, 0, status=554, reply=reply)
+    sent = Result(Poll("a", "b", 1), Phase.SEND, Kind.SMTP, Level.FAILED, reply, 0, (attempt,))
+    assert half_as_data(sent)["attempts"][0]["enhanced"] == code
+    assert ("status 554 5.7.1" in attempt_title(attempt, 1).plain) is (code is not None)
