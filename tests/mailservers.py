@@ -263,6 +263,7 @@ class MailServers:
         port = self.ports["smtps" if security == "SSL" else "smtp"]
         element = self._element("smtp", name, account, security, port)
         element |= {"authenticationtype": "PLAIN", "email": account.address, "poll": 1}
+        element |= {"plaintextlogin": True} if security == "NONE" else {}
         return element | changes
 
     def mailbox(
@@ -285,13 +286,13 @@ class MailServers:
         }
         return element | ({} if security == "NONE" else {"tlscafile": f"{self.root}/tls/ca.pem"})
 
-    def client_certificate(self) -> dict[str, str]:
-        """The fields of an element that has a certificate, with an encrypted key."""
-        return {
+    def client_certificate(self, key: str = "encrypted") -> dict[str, str]:
+        """The fields of an element that has a certificate, whose key is ``encrypted`` or ``plain``."""
+        fields = {
             "sslcertificatefile": f"{self.root}/tls/client.pem",
-            "sslkeyfile": f"{self.root}/tls/client.key",
-            "sslkeypassword": KEY_PASSWORD,
+            "sslkeyfile": f"{self.root}/tls/{key}.key",
         }
+        return fields | ({"sslkeypassword": KEY_PASSWORD} if key == "encrypted" else {})
 
     def _maildir(self, account: Account) -> Path:
         return self.root / "dovecot" / "mail" / account.name / "Maildir"
@@ -351,7 +352,8 @@ def _write_certificates(folder: Path) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(KEY_PASSWORD.encode()),
     )
-    (folder / "client.key").write_bytes(encrypted)
+    (folder / "encrypted.key").write_bytes(encrypted)
+    client.private_key_pem.write_to_path(folder / "plain.key")
 
 
 def _write_chain(certificate: trustme.LeafCert, path: Path) -> None:

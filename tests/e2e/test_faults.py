@@ -133,7 +133,9 @@ def test_a_mailbox_that_cannot_be_entered_fails_the_read(site: Running) -> None:
 def test_our_own_missing_certificate_is_unknown_and_never_failed(site: Running) -> None:
     result = site.result("no-file")
     assert said(result) == (Level.UNKNOWN, Side.LOCAL, FaultCode.FILE, "")
-    assert result.message == "Cannot read /nowhere/our.pem, which the element names for TLS"
+    assert result.message == (
+        "Cannot read /nowhere/our.pem, which sslcertificatefile names: No such file or directory"
+    )
     events = site.view.events(1000, lambda one: one.pair.element in ("good", "no-file"))
     assert [(event.pair.element, event.level) for event in events] == [("good", Level.GOOD)]
 

@@ -119,10 +119,13 @@ def test_the_time_to_deliver_lies_between_acceptance_and_sight(trips: Trips, nam
         delivery, accepted_at_us = read.delivery, decisive(send).accepted_at_us
         assert delivery is not None
         assert accepted_at_us is not None
-        assert 0 < delivery.resolution_us <= delivery.to_deliver_us
+        assert 0 <= delivery.resolution_us <= delivery.to_deliver_us
+        # On a busy machine it may be seen before its sender has read that it was accepted.
+        assert (delivery.resolution_us > 0) is (delivery.to_deliver_us > 0)
         # Both processes take their time from the same clock.
         assert accepted_at_us + delivery.to_deliver_us <= read.at_us + 5_000
         assert delivery.hop_count == 2  # Postfix, and Dovecot's LMTP
+    assert any(read.delivery and read.delivery.to_deliver_us for _, read in trips.all(name))
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -141,8 +144,9 @@ def test_the_status_command_shows_every_pair_with_its_times(trips: Trips) -> Non
     assert len(states) == len(ELEMENTS) * len(READERS)
     for state in states:
         assert (state["level"], state["message"]) == ("GOOD", "Message Successfully Downloaded")
-        for name in ("responseTime", "uploadTime", "timeToDeliver", "totalTime"):
+        for name in ("responseTime", "uploadTime", "totalTime"):
             assert 0 < state[name] < 5, (name, state)
+        assert 0 <= state["timeToDeliver"] < 5, state
 
 
 def test_no_poll_has_more_than_one_result_of_a_phase(trips: Trips) -> None:
