@@ -42,6 +42,8 @@ imports: $(VENV)/.dev  ## Check that imports keep to the layers
 bench: $(VENV)/.dev  ## Run the benchmarks
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.beat
+	$(BIN)/python -m benchmarks.smtp
+	$(BIN)/python -m benchmarks.capture
 
 docs: $(VENV)/.dev  ## Make the generated parts of the documents anew
 	$(BIN)/python -m docs.generate
