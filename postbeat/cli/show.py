@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from postbeat import settings
-from postbeat.cli.common import errors_exit, json_option, print_json, redis_option, say
+from postbeat.cli.common import F, errors_exit, json_option, print_json, redis_option, say
 from postbeat.cli.render import console, event_line, result_line, state_table
 from postbeat.model import Event, Level, Pair, Phase, Result
 from postbeat.roundtrip import elements_as_data, half_as_data
@@ -24,6 +24,21 @@ count_option = click.option(
     "-n", "--count", type=click.IntRange(0), default=20, show_default=True, help="The newest so many."
 )
 follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as new ones come, until Ctrl-C.")
+
+
+def _listing(command: F) -> F:
+    """What all commands have that list what comes in the course of time."""
+    for option in (
+        errors_exit(1),
+        json_option,
+        redis_option,
+        follow_option,
+        count_option,
+        region_option,
+        element_option,
+    ):
+        command = option(command)
+    return command
 
 
 @contextmanager
@@ -71,13 +86,7 @@ def _state_data(state: PairState) -> dict[str, Any]:
 
 
 @click.command()
-@element_option
-@region_option
-@count_option
-@follow_option
-@redis_option
-@json_option
-@errors_exit(1)
+@_listing
 def results(
     element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool
 ) -> None:
@@ -115,13 +124,7 @@ def _delivery_data(result: Result) -> dict[str, Any]:
 
 
 @click.command()
-@element_option
-@region_option
-@count_option
-@follow_option
-@redis_option
-@json_option
-@errors_exit(1)
+@_listing
 def events(element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool) -> None:
     """Shows the newest changes of level. With --json one document per line."""
     matches = _matches(element, region)
