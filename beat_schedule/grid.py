@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postbeat import slots
-from postbeat.model import Pair, Poll, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import Pair, Poll
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from celery import Celery
 
 from beat_schedule.grid import Due
 from postbeat import codec, queues
-from postbeat.model import SmtpElement
+from postbeat.elements import SmtpElement
 from postbeat.profile import Profile
 from workers.readers import send_reader
 

@@ -17,8 +17,9 @@ from typing import Any
 import uvloop
 
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import AuthenticationType, Level, Poll, Secret, SecurityType, SmtpElement
+from postbeat.model import AuthenticationType, Level, Poll, Secret, SecurityType
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from postbeat.settings import Settings

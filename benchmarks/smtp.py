@@ -31,9 +31,10 @@ from benchmarks.bare import MESSAGE, RECIPIENT, SENDER
 from benchmarks.rig import cpu_s, json_option, show
 from benchmarks.sinks import HOST
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.embedded.processes import Child, Processes
 from postbeat.lag import LagMeter
-from postbeat.model import AuthenticationType, Level, Poll, Secret, SecurityType, SmtpElement
+from postbeat.model import AuthenticationType, Level, Poll, Secret, SecurityType
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from postbeat.settings import Settings

@@ -17,8 +17,9 @@ from beat_schedule.publisher import Publisher
 from benchmarks.rig import Rig, answer, cpu_s, json_option, redis_cpu_s, rig, rss_mb, show
 from benchmarks.sinks import HOST
 from postbeat import queues
+from postbeat.elements import Imap4Element, SmtpElement
 from postbeat.embedded.processes import Child
-from postbeat.model import Imap4Element, Level, Pair, Phase, Poll, Secret, SmtpElement
+from postbeat.model import Level, Pair, Phase, Poll, Secret
 from postbeat.profile import Profile
 from postbeat.store import keys
 

@@ -8,9 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from postbeat.clock import Clock
+from postbeat.elements import Element
 from postbeat.lag import UNTRUSTED_SHARE, LagMeter
-from postbeat.model import Attempt, Element, Fault, FaultCode, FaultError, SecurityType, Side
+from postbeat.model import Fault, FaultCode, FaultError, SecurityType, Side
 from postbeat.probes.readings import Readings
+from postbeat.results import Attempt
 
 log = logging.getLogger(__name__)
 

@@ -9,29 +9,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from postbeat.elements import ELEMENT_TYPES, AnyElement, Expectation
 from postbeat.model import (
-    ELEMENT_TYPES,
-    AnyElement,
-    Attempt,
     AuthenticationType,
-    Delivery,
-    Expectation,
     Fault,
     FaultCode,
     Kind,
     Level,
     Phase,
-    PolicyFacts,
-    PolicyVerdict,
     Poll,
-    Result,
     Secret,
     SecurityType,
-    Service,
     Side,
-    Stage,
-    TlsFacts,
 )
+from postbeat.results import Attempt, Delivery, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
 
 
 def encode(result: Result) -> str:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from postbeat.model import (
-    REVEALING_METHODS,
-    TOKEN_METHODS,
-    AnyElement,
-    AuthenticationType,
-    Expectation,
-    SecurityType,
-    SmtpElement,
-)
+from postbeat.elements import AnyElement, Expectation, SmtpElement
+from postbeat.model import REVEALING_METHODS, TOKEN_METHODS, AuthenticationType, SecurityType
 
 _DKIM = ("dkimdomain", "dkimselector", "dkimkeyfile")
 

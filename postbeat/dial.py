@@ -19,15 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from postbeat import resolve
-from postbeat.model import (
-    AddressFamily,
-    Element,
-    FaultCode,
-    FaultError,
-    LocalFault,
-    RemoteFault,
-    Side,
-)
+from postbeat.elements import Element
+from postbeat.model import AddressFamily, FaultCode, FaultError, LocalFault, RemoteFault, Side
 from postbeat.timeline import Timeline
 from postbeat.tls.handshake import HANDSHAKE_S, asked_name, time_handshake, tls_fault
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from postbeat.model import Expectation, FaultCode, RemoteFault, enhanced_code
+from postbeat.elements import Expectation
+from postbeat.model import FaultCode, RemoteFault
+from postbeat.results import enhanced_code
 
 _DELIVERY = ("mail", "rcpt", "data", "upload")
 _CLOSING = 421  # the service shuts down, which is no matter of this mail (RFC 5321 section 4.2.2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from postbeat.model import Element, Fault, FaultCode, Level, Side, TlsFacts
+from postbeat.elements import Element
+from postbeat.model import Fault, FaultCode, Level, Side
+from postbeat.results import TlsFacts
 
 # Refusals that a sending server answers by trying again later: the mail is late, not lost.
 _PASSING = (FaultCode.GREYLISTED, FaultCode.TEMPORARY)

@@ -15,23 +15,15 @@ from typing import Protocol
 
 from postbeat import attempts, message
 from postbeat.clock import Clock
+from postbeat.elements import MailboxElement
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import (
-    Attempt,
-    Delivery,
-    Fault,
-    FaultCode,
-    FaultError,
-    MailboxElement,
-    Phase,
-    Result,
-    Side,
-)
+from postbeat.model import Fault, FaultCode, FaultError, Phase, Side
 from postbeat.probes import open_session
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
 from postbeat.probes.session import MailboxSession, Memory
+from postbeat.results import Attempt, Delivery, Result
 from postbeat.secrets import Keys
 from postbeat.sending import describe
 from postbeat.store.records import Pending

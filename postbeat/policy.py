@@ -13,8 +13,9 @@ from dns.rdtypes.ANY.TLSA import TLSA
 
 from postbeat import dane, mtasts, resolve
 from postbeat.dane import Tlsa
-from postbeat.model import FaultCode, FaultError, PolicyFacts, PolicyVerdict, RemoteFault
+from postbeat.model import FaultCode, FaultError, RemoteFault
 from postbeat.mtasts import PolicyError, StsPolicy
+from postbeat.results import PolicyFacts, PolicyVerdict
 
 STS = "MTA-STS"
 DANE = "DANE"

@@ -10,15 +10,17 @@ from contextlib import suppress
 
 from postbeat import attempts, mailbox, resolve
 from postbeat.clock import Clock
+from postbeat.elements import MailboxElement, SmtpElement
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
 from postbeat.mailbox import FIELDS, Tools
-from postbeat.model import Attempt, MailboxElement, Pair, Phase, Poll, Result, SmtpElement
+from postbeat.model import Pair, Phase, Poll
 from postbeat.probes import open_session
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
 from postbeat.probes.session import Memory
 from postbeat.resolve import Resolver
+from postbeat.results import Attempt, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.secrets import Keys
 from postbeat.sending import Sender, describe

@@ -18,19 +18,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from postbeat import contradictions, yamllines
 from postbeat.codec import adapter
-from postbeat.model import (
+from postbeat.elements import (
     ELEMENT_TYPES,
     AnyElement,
     Element,
     Imap4Element,
-    Kind,
     MailboxElement,
-    Pair,
     Pop3Element,
     Regions,
-    Secret,
     SmtpElement,
 )
+from postbeat.model import Kind, Pair, Secret
 from postbeat.secrets import Keys
 
 _TOP_KEYS = ("regions", "elements")

@@ -6,20 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from postbeat.elements import SmtpElement
 from postbeat.grade import days_left, merged
-from postbeat.model import (
-    Attempt,
-    Fault,
-    Level,
-    Pair,
-    Phase,
-    PolicyFacts,
-    Poll,
-    Result,
-    SmtpElement,
-    TlsFacts,
-)
+from postbeat.model import Fault, Level, Pair, Phase, Poll
 from postbeat.profile import Profile
+from postbeat.results import Attempt, PolicyFacts, Result, TlsFacts
 
 # The timings of the reference page's Table 3, in the order in which they pass.
 TIMES = ("lookupTime", "connectTime", "SSLHandshakeTime", "responseTime", "uploadTime")

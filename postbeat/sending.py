@@ -8,12 +8,14 @@ from typing import Self
 
 from postbeat import attempts, dkimsign, mailtext, message
 from postbeat.clock import Clock
+from postbeat.elements import EMAIL_PATTERN, SmtpElement
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import EMAIL_PATTERN, Attempt, Fault, Phase, Poll, Result, SmtpElement
+from postbeat.model import Fault, Phase, Poll
 from postbeat.probes import smtp
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
+from postbeat.results import Attempt, Result
 from postbeat.secrets import Keys
 from postbeat.settings import Settings
 from postbeat.tls.options import TlsDefaults

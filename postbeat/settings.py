@@ -14,8 +14,9 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
+from postbeat.elements import HOST_PATTERN, REGION_PATTERN, HeloName, OriginatorName
 from postbeat.message import ORIGINATOR
-from postbeat.model import HOST_PATTERN, REGION_PATTERN, HeloName, OriginatorName, Secret
+from postbeat.model import Secret
 from postbeat.secrets import Keys, SiteKeyError
 from postbeat.tls.options import TlsDefaults
 

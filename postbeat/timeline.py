@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from postbeat.model import Stage
+from postbeat.results import Stage
 
 REPLY_LIMIT = 200  # characters kept of a reply: enough to act on, too few to fill a Redis
 

@@ -8,7 +8,9 @@ import logging
 from redis.exceptions import RedisError
 
 from postbeat import codec, mailbox, queues
-from postbeat.model import MailboxElement, Poll, Result, SmtpElement
+from postbeat.elements import MailboxElement, SmtpElement
+from postbeat.model import Poll
+from postbeat.results import Result
 from postbeat.store.wake import wake_text
 from postbeat.store.worker import LeaseLostError
 from workers import context

@@ -13,9 +13,11 @@ import uvloop
 from postbeat import settings
 from postbeat.cli.common import EXIT_CODES, errors_exit, fail, json_option, load, print_json, profile_argument
 from postbeat.cli.render import attempt_title, console, delivery_time, duration, level_text, timeline_table
-from postbeat.model import AnyElement, Level, Result, SmtpElement
+from postbeat.elements import AnyElement, SmtpElement
+from postbeat.model import Level
 from postbeat.probing import Prober
 from postbeat.profile import Profile
+from postbeat.results import Result
 from postbeat.roundtrip import RoundTrip
 
 _UNKNOWN = EXIT_CODES[Level.UNKNOWN]  # a mistake of ours says nothing of the service

@@ -15,7 +15,8 @@ from rich.table import Table
 from postbeat import queues, slots
 from postbeat.cli.common import errors_exit, json_option, load, print_json, profile_argument, say
 from postbeat.cli.render import console, plural
-from postbeat.model import Kind, LocalFault, Pair, SecurityType, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import Kind, LocalFault, Pair, SecurityType
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import new_key
 from postbeat.tls import ciphers

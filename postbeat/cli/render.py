@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postbeat.model import Attempt, Event, Level, Result, TlsFacts
+from postbeat.model import Level
+from postbeat.results import Attempt, Event, Result, TlsFacts
 from postbeat.roundtrip import RoundTrip
 from postbeat.store.view import PairState
 

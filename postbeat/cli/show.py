@@ -13,7 +13,8 @@ import click
 from postbeat import settings
 from postbeat.cli.common import F, errors_exit, json_option, print_json, redis_option, say
 from postbeat.cli.render import console, event_line, result_line, state_table
-from postbeat.model import Event, Level, Pair, Phase, Result
+from postbeat.model import Level, Pair, Phase
+from postbeat.results import Event, Result
 from postbeat.roundtrip import elements_as_data, half_as_data
 from postbeat.store import keys
 from postbeat.store.view import PairState, ViewStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 
-from postbeat.model import Imap4Element, MailboxElement, Pop3Element
+from postbeat.elements import Imap4Element, MailboxElement, Pop3Element
 from postbeat.probes import imap4, pop3
 from postbeat.probes.login import Login
 from postbeat.probes.session import MailboxSession

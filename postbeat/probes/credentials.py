@@ -6,7 +6,8 @@ import functools
 import ssl
 from dataclasses import dataclass, field, replace
 
-from postbeat.model import TOKEN_METHODS, MailboxElement, SecurityType, SmtpElement
+from postbeat.elements import MailboxElement, SmtpElement
+from postbeat.model import TOKEN_METHODS, SecurityType
 from postbeat.oauth import Grant, Tokens
 from postbeat.probes.login import Login
 from postbeat.secrets import Keys, resolve

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from postbeat.dial import Stream
-from postbeat.model import FaultCode, FaultError, Imap4Element, LocalFault, RemoteFault
+from postbeat.elements import Imap4Element
+from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault
 from postbeat.probes.imap4login import Imap4Conversation, in_use, said
 from postbeat.probes.login import Login
 from postbeat.probes.opening import next_reply, open_mailbox

@@ -15,15 +15,8 @@ from dns.rdtypes.ANY.MX import MX
 
 from postbeat import dial, policy, resolve
 from postbeat.dial import Address
-from postbeat.model import (
-    FaultCode,
-    FaultError,
-    LocalFault,
-    RemoteFault,
-    SecurityType,
-    Side,
-    SmtpElement,
-)
+from postbeat.elements import SmtpElement
+from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault, SecurityType, Side
 from postbeat.policy import Dane, Policing, Sts
 from postbeat.probes.readings import Readings
 

@@ -9,14 +9,8 @@ from typing import Protocol, TypeVar
 
 from postbeat import dial
 from postbeat.dial import Stream
-from postbeat.model import (
-    FaultCode,
-    LocalFault,
-    LoginType,
-    MailboxElement,
-    RemoteFault,
-    SecurityType,
-)
+from postbeat.elements import MailboxElement
+from postbeat.model import FaultCode, LocalFault, LoginType, RemoteFault, SecurityType
 from postbeat.probes.login import Login
 from postbeat.timeline import Timeline
 

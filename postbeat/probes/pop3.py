@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from postbeat.dial import Stream
-from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, Pop3Element, RemoteFault
+from postbeat.elements import Pop3Element
+from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, RemoteFault
 from postbeat.probes.exchange import answered, exchange_for
 from postbeat.probes.login import Login
 from postbeat.probes.opening import next_reply, open_mailbox, our_doing, refuse_unread

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from postbeat.clock import Clock
 from postbeat.dial import Stream
+from postbeat.elements import Element
 from postbeat.grade import expiry_warning
-from postbeat.model import Element, PolicyFacts, TlsFacts
+from postbeat.results import PolicyFacts, TlsFacts
 from postbeat.timeline import REPLY_LIMIT, Timeline
 from postbeat.tls.facts import tls_facts
 

@@ -11,16 +11,9 @@ import aiosmtplib
 from aiosmtplib import SMTPResponse
 
 from postbeat import dial, expect
+from postbeat.elements import SmtpElement
 from postbeat.message import Outgoing
-from postbeat.model import (
-    AuthenticationType,
-    FaultCode,
-    FaultError,
-    LocalFault,
-    RemoteFault,
-    SecurityType,
-    SmtpElement,
-)
+from postbeat.model import AuthenticationType, FaultCode, FaultError, LocalFault, RemoteFault, SecurityType
 from postbeat.probes import mx
 from postbeat.probes.credentials import Access
 from postbeat.probes.login import Login

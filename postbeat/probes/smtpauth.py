@@ -5,7 +5,8 @@ from __future__ import annotations
 import aiosmtplib
 from aiosmtplib import SMTPResponse
 
-from postbeat.model import REVEALING_METHODS, FaultCode, LocalFault, RemoteFault, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import REVEALING_METHODS, FaultCode, LocalFault, RemoteFault
 from postbeat.probes.exchange import answered, exchange_for
 from postbeat.probes.login import Login
 from postbeat.probes.readings import Readings

@@ -9,19 +9,10 @@ from typing import cast
 from redis import Redis
 
 from postbeat import queues, slots
-from postbeat.model import (
-    Fault,
-    FaultCode,
-    Kind,
-    Level,
-    Pair,
-    Phase,
-    Poll,
-    Result,
-    Side,
-    SmtpElement,
-)
+from postbeat.elements import SmtpElement
+from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
 from postbeat.profile import Profile
+from postbeat.results import Result
 from postbeat.store import keys, records
 from postbeat.store.records import Pending
 from postbeat.store.worker import WAKING_MS

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from postbeat import codec
-from postbeat.model import Poll, Result, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import Poll
+from postbeat.results import Result
 from postbeat.store import keys
 
 SILENT_INTERVALS = 2.5

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 from redis import Redis
 
 from postbeat import codec
-from postbeat.model import Event, Level, Pair, Phase, Poll, Result
+from postbeat.model import Level, Pair, Phase, Poll
+from postbeat.results import Event, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
 

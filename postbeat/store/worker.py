@@ -14,8 +14,9 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from postbeat.clock import Clock
-from postbeat.model import Result, SmtpElement
+from postbeat.elements import SmtpElement
 from postbeat.probes.session import Memory
+from postbeat.results import Result
 from postbeat.store import keys, records
 from postbeat.store.records import Pending
 

@@ -13,7 +13,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from postbeat.model import TlsFacts
+from postbeat.results import TlsFacts
 from postbeat.tls.handshake import OBSERVED, TimedObject
 from postbeat.tls.recent import Recent
 

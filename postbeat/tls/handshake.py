@@ -8,7 +8,8 @@ import ssl
 from contextvars import ContextVar
 from typing import Any
 
-from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault, TlsFacts
+from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault
+from postbeat.results import TlsFacts
 from postbeat.timeline import Timeline
 
 # The loops end a handshake after 60 s with an error that looks like the server's. An attempt has a deadline

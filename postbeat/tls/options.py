@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from postbeat.model import Element, Secret, TlsVersion
+from postbeat.elements import Element
+from postbeat.model import Secret, TlsVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from celery.worker.request import Request
 
 from postbeat import codec, queues, secrets, settings
 from postbeat import profile as profiles
-from postbeat.model import Imap4Element, Poll, Secret, SmtpElement
+from postbeat.elements import Imap4Element, SmtpElement
+from postbeat.model import Poll, Secret
 from tests.beat.beats import Beats, profile
 
 SECRET = "correct horse battery staple"

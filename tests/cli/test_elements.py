@@ -10,7 +10,8 @@ import pytest
 
 from postbeat.cli.render import attempt_title
 from postbeat.embedded.mail import MailServer
-from postbeat.model import Attempt, Kind, Level, Phase, Poll, Result
+from postbeat.model import Kind, Level, Phase, Poll
+from postbeat.results import Attempt, Result
 from postbeat.roundtrip import elements_as_data, half_as_data
 from tests.cli.conftest import Run, RunningSite
 

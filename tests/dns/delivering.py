@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import PolicyFacts, PolicyVerdict, Poll, Result, SmtpElement
+from postbeat.model import Poll
+from postbeat.results import PolicyFacts, PolicyVerdict, Result
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from tests.dns.world import World

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from postbeat.model import FaultCode, Level, PolicyVerdict, Result
+from postbeat.model import FaultCode, Level
 from postbeat.mtasts import PolicyError, PolicyStore, parse
 from postbeat.resolve import Resolver
+from postbeat.results import PolicyVerdict, Result
 from tests.dns.clock import Clock
 from tests.dns.delivering import (
     PLAIN_SESSION,

@@ -20,7 +20,8 @@ from postbeat import codec
 from postbeat.embedded.processes import Child, Processes
 from postbeat.embedded.redis import private_redis
 from postbeat.embedded.site import Site
-from postbeat.model import Level, Phase, Result
+from postbeat.model import Level, Phase
+from postbeat.results import Result
 from postbeat.secrets import new_key
 from postbeat.store import keys
 from postbeat.store.view import ViewStore

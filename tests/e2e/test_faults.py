@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from postbeat.embedded.redis import free_port
-from postbeat.model import FaultCode, Level, Phase, Result, Side
+from postbeat.model import FaultCode, Level, Phase, Side
+from postbeat.results import Result
 from tests.e2e.running import Running
 from tests.mailservers import LOST, MailServers
 

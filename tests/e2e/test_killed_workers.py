@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from postbeat import slots
-from postbeat.model import FaultCode, Level, Pair, Phase, Result
+from postbeat.model import FaultCode, Level, Pair, Phase
+from postbeat.results import Result
 from tests.e2e.running import Running, doubled, kill
 from tests.mailservers import MailServers
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from postbeat.elements import SmtpElement
 from postbeat.embedded.processes import Processes
-from postbeat.model import FaultCode, Result, Side, SmtpElement
+from postbeat.model import FaultCode, Side
 from postbeat.probing import Prober
 from postbeat.profile import load
+from postbeat.results import Result
 from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed

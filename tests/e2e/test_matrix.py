@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from postbeat.elements import SmtpElement
 from postbeat.embedded.processes import Processes
-from postbeat.model import Result, SmtpElement
 from postbeat.probing import Prober
 from postbeat.profile import ProfileError, load
+from postbeat.results import Result
 from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed

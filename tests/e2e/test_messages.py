@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import FaultCode, Level, MailboxElement, Side, SmtpElement
+from postbeat.elements import MailboxElement, SmtpElement
+from postbeat.model import FaultCode, Level, Side
 from postbeat.probing import Prober
 from postbeat.profile import load
 from postbeat.roundtrip import RoundTrip

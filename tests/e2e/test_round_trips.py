@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import Attempt, Level, Phase, Result
+from postbeat.model import Level, Phase
+from postbeat.results import Attempt, Result
 from tests.e2e.running import Running
 from tests.mailservers import CERTIFIED, Account, MailServers
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import Level, Phase, Result
+from postbeat.model import Level, Phase
+from postbeat.results import Result
 from tests.e2e.running import Running, doubled, levels
 from tests.mailservers import Account, MailServers
 

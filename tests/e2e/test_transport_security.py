@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import trustme
 
+from postbeat.elements import SmtpElement
 from postbeat.embedded.processes import Processes
 from postbeat.embedded.redis import free_port
-from postbeat.model import FaultCode, Result, Side, SmtpElement, TlsFacts
+from postbeat.model import FaultCode, Side
 from postbeat.probing import Prober
 from postbeat.profile import load
+from postbeat.results import Result, TlsFacts
 from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from postbeat.elements import Imap4Element, MailboxElement, Pop3Element
 from postbeat.message import FIELD, Envelope, Token, build, recognise
-from postbeat.model import FaultCode, Imap4Element, LoginType, MailboxElement, Poll, Pop3Element, RemoteFault
+from postbeat.model import FaultCode, LoginType, Poll, RemoteFault
 from postbeat.probes import open_session
 from postbeat.probes.login import Login
 from postbeat.probes.session import MailboxSession, Memory

@@ -10,23 +10,11 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
+from postbeat.elements import Pop3Element, SmtpElement
 from postbeat.grade import level_of
-from postbeat.model import (
-    Attempt,
-    Event,
-    Fault,
-    FaultCode,
-    Kind,
-    Level,
-    Pair,
-    Phase,
-    Poll,
-    Pop3Element,
-    Result,
-    Side,
-    SmtpElement,
-)
+from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
 from postbeat.profile import Profile
+from postbeat.results import Attempt, Event, Result
 from postbeat.store import keys
 from postbeat.store.beat import BeatStore
 from postbeat.store.records import silence_us

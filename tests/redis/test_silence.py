@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from postbeat import slots
-from postbeat.model import FaultCode, Level, Pair, Phase, Result, Side, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import FaultCode, Level, Pair, Phase, Side
 from postbeat.profile import Profile
+from postbeat.results import Result
 from postbeat.store import keys
 from postbeat.store.records import silence_us
 from tests.redis.site import BOX, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site

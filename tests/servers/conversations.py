@@ -7,18 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import (
-    AuthenticationType,
-    Fault,
-    Level,
-    Poll,
-    Result,
-    Secret,
-    SecurityType,
-    Side,
-    SmtpElement,
-)
+from postbeat.model import AuthenticationType, Fault, Level, Poll, Secret, SecurityType, Side
+from postbeat.results import Result
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from postbeat.settings import Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from postbeat.model import Imap4Element, LoginType, Pop3Element, SecurityType
+from postbeat.elements import Imap4Element, Pop3Element
+from postbeat.model import LoginType, SecurityType
 from postbeat.probes.imap4 import Imap4Session
 from postbeat.probes.imap4 import open_session as imap4_session
 from postbeat.probes.login import Login

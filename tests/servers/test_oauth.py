@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from postbeat import oauth
-from postbeat.model import AuthenticationType, FaultCode, LocalFault, Secret, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import AuthenticationType, FaultCode, LocalFault, Secret
 from postbeat.oauth import Grant, Tokens
 from postbeat.probes import credentials
 from postbeat.timeline import Timeline

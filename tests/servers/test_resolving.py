@@ -13,9 +13,11 @@ import pytest
 
 from postbeat import resolve
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import AddressFamily, FaultCode, Level, Poll, Result, Side, SmtpElement
+from postbeat.model import AddressFamily, FaultCode, Level, Poll, Side
 from postbeat.resolve import Resolver
+from postbeat.results import Result
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from tests.servers.conftest import Run

@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.model import (
     AuthenticationType,
     FaultCode,
@@ -23,7 +24,6 @@ from postbeat.model import (
     RemoteFault,
     SecurityType,
     Side,
-    SmtpElement,
 )
 from postbeat.probes import smtp
 from postbeat.probes.credentials import Access

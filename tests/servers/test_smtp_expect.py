@@ -7,20 +7,10 @@ from typing import Any
 import pytest
 
 from postbeat.clock import Clock
+from postbeat.elements import Expectation, SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import (
-    AuthenticationType,
-    Expectation,
-    Fault,
-    FaultCode,
-    Level,
-    Poll,
-    Result,
-    Secret,
-    SecurityType,
-    Side,
-    SmtpElement,
-)
+from postbeat.model import AuthenticationType, Fault, FaultCode, Level, Poll, Secret, SecurityType, Side
+from postbeat.results import Result
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from tests.servers.conftest import Run

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import Fault, FaultCode, Level, Poll, Result, Side, SmtpElement
+from postbeat.model import Fault, FaultCode, Level, Poll, Side
+from postbeat.results import Result
 from postbeat.secrets import Keys
 from postbeat.sending import Sender
 from postbeat.settings import Settings

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import AuthenticationType, Level, Result, SecurityType
+from postbeat.model import AuthenticationType, Level, SecurityType
+from postbeat.results import Result
 from tests.servers.conftest import Run
 from tests.servers.conversations import EXCHANGES, poll, up_to, whole
 from tests.servers.scripted import (

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import Attempt, FaultCode, Secret, SecurityType, Side, TlsVersion
+from postbeat.model import FaultCode, Secret, SecurityType, Side, TlsVersion
+from postbeat.results import Attempt
 from postbeat.tls.options import TlsDefaults
 from tests.servers.conftest import Run
 from tests.servers.scripted import (

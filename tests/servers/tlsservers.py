@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives import serialization
 
 from postbeat import attempts
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.lag import LagMeter
-from postbeat.model import Attempt, SecurityType, SmtpElement
+from postbeat.model import SecurityType
 from postbeat.probes import smtp
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
+from postbeat.results import Attempt
 from postbeat.tls.options import TlsDefaults
 from tests.servers.scripted import ScriptedServer, StartTls, Step, dialogue
 

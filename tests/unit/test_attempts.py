@@ -12,20 +12,12 @@ import pytest
 from postbeat import attempts
 from postbeat.attempts import Body
 from postbeat.clock import Clock
+from postbeat.elements import SmtpElement
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import (
-    Attempt,
-    Fault,
-    FaultCode,
-    Level,
-    LocalFault,
-    RemoteFault,
-    SecurityType,
-    Side,
-    SmtpElement,
-)
+from postbeat.model import Fault, FaultCode, Level, LocalFault, RemoteFault, SecurityType, Side
 from postbeat.probes.readings import Readings
+from postbeat.results import Attempt
 
 NOW_US = 1_700_000_000_000_000
 TIMEOUT_S = 0.02

@@ -5,25 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postbeat import codec
-from postbeat.model import (
-    Attempt,
-    AuthenticationType,
-    Delivery,
-    Fault,
-    FaultCode,
-    Kind,
-    Level,
-    Phase,
-    PolicyFacts,
-    PolicyVerdict,
-    Poll,
-    Result,
-    SecurityType,
-    Service,
-    Side,
-    Stage,
-    TlsFacts,
-)
+from postbeat.model import AuthenticationType, Fault, FaultCode, Kind, Level, Phase, Poll, SecurityType, Side
+from postbeat.results import Attempt, Delivery, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
 
 times = st.integers(0, 2**53)
 texts = st.text(max_size=20)

@@ -9,20 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postbeat import expect
+from postbeat.elements import Expectation, SmtpElement
 from postbeat.grade import level_of
-from postbeat.model import (
-    Attempt,
-    Expectation,
-    FaultCode,
-    Kind,
-    Level,
-    Phase,
-    Poll,
-    RemoteFault,
-    Result,
-    SmtpElement,
-    enhanced_code,
-)
+from postbeat.model import FaultCode, Kind, Level, Phase, Poll, RemoteFault
+from postbeat.results import Attempt, Result, enhanced_code
 from postbeat.roundtrip import RoundTrip
 
 DELIVERY = ("mail", "rcpt", "data", "upload")

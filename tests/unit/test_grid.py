@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from beat_schedule.grid import Due, Grid
 from postbeat import slots
-from postbeat.model import Pair, Poll, SmtpElement
+from postbeat.elements import SmtpElement
+from postbeat.model import Pair, Poll
 
 START_US = 1_700_000_000_000_000
 SHORTEST_US = 1_000_000

@@ -14,8 +14,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from postbeat import codec, message, settings
+from postbeat.elements import SmtpElement
 from postbeat.message import Envelope, Token, recognise
-from postbeat.model import Poll, SmtpElement
+from postbeat.model import Poll
 from postbeat.sending import sender_of
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postbeat.model import MailboxElement, SmtpElement
+from postbeat.elements import MailboxElement, SmtpElement
 from postbeat.profile import load
 from postbeat.sending import sender_of
 

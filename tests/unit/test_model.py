@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postbeat.model import NAME_PATTERN, REGION_PATTERN, Imap4Element, Pair, Poll, Secret, SmtpElement
+from postbeat.elements import NAME_PATTERN, REGION_PATTERN, Imap4Element, SmtpElement
+from postbeat.model import Pair, Poll, Secret
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda text: text.isascii())
 regions = st.from_regex(REGION_PATTERN, fullmatch=True).filter(lambda text: not text.endswith("\n"))

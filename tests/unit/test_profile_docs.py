@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from postbeat.model import ELEMENT_TYPES, Element, Kind
+from postbeat.elements import ELEMENT_TYPES, Element
+from postbeat.model import Kind
 from postbeat.profile import EXPECTED, ProfileError, expected, load
 from postbeat.secrets import SECRET_LIMIT
 

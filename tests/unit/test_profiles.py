@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 
 from postbeat import codec, yamllines
-from postbeat.model import (
-    AuthenticationType,
-    Imap4Element,
-    LoginType,
-    Pop3Element,
-    Secret,
-    SecurityType,
-    SmtpElement,
-    TlsVersion,
-)
+from postbeat.elements import Imap4Element, Pop3Element, SmtpElement
+from postbeat.model import AuthenticationType, LoginType, Secret, SecurityType, TlsVersion
 from postbeat.profile import Profile, ProfileError, fingerprint, load
 from postbeat.secrets import Keys, resolve
 

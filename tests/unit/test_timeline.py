@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from postbeat.model import Stage
+from postbeat.results import Stage
 from postbeat.timeline import REPLY_LIMIT, Timeline
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from postbeat import grade, settings
-from postbeat.model import FaultCode, LocalFault, Secret, SmtpElement, TlsFacts, TlsVersion
+from postbeat.elements import SmtpElement
+from postbeat.model import FaultCode, LocalFault, Secret, TlsVersion
+from postbeat.results import TlsFacts
 from postbeat.tls import ciphers
 from postbeat.tls.context import tls_context
 from postbeat.tls.options import TlsDefaults, TlsOptions, options_of

@@ -1,0 +1,170 @@
+"""What polls measured, as types: results with their attempts and stages, and the events they bring about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from postbeat.model import AuthenticationType, Fault, Kind, Level, Pair, Phase, Poll, SecurityType
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A timed part of a probe. ``took_us`` runs to the deadline or the fault where ``ended`` is false."""
+
+    name: str
+    at_us: int
+    took_us: int
+    reply: str = ""
+    ended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What was negotiated, and what the server's certificate says.
+
+    ``verified`` is false where tlsverify is off. ``names`` are the first of the certificate's names.
+    ``expires_at_us`` is the earliest end in the chain, ``expiring`` the subject of the certificate that it is
+    of; where ``whole_chain`` is false, only the server's own certificate was seen. ``certificate_asked`` is
+    whether the server asked for a client certificate, None where that cannot be seen.
+    """
+
+    version: str
+    cipher: str
+    verified: bool
+    subject: str = ""
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    expires_at_us: int | None = None
+    expiring: str = ""
+    whole_chain: bool = False
+    certificate_asked: bool | None = None
+
+
+class PolicyVerdict(StrEnum):
+    """What a policy of a mail domain says of the delivery that was tried."""
+
+    NONE = "none"  # the domain has no such policy
+    UNTRIED = "untried"  # the delivery ended before it was of account
+    PASSED = "passed"
+    FAILED = "failed"  # senders that honour the policy do not deliver
+    TESTING = "testing"  # the policy is not met, and only asks for reports
+    UNUSABLE = "unusable"  # the policy cannot be used: senders deliver as if there were none, or wait
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """A policy of a mail domain, ``MTA-STS`` (RFC 8461) or ``DANE`` (RFC 7672), and how it was met.
+
+    ``mode`` is that of the MTA-STS policy. ``secure`` is whether our name server has validated what DANE
+    rests on.
+    """
+
+    kind: str
+    verdict: PolicyVerdict
+    reason: str
+    mode: str = ""
+    secure: bool = False
+
+
+_ENHANCED = re.compile(r"([245])[0-9]{2}[ -](\1\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
+
+
+def enhanced_code(reply: str) -> str:
+    """The enhanced status code of a reply (RFC 2034 section 4), or "": its class is that of the status."""
+    match = _ENHANCED.match(reply)
+    return match[2] if match is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a poll: its stages, and the figures of design decision "what a timing means".
+
+    ``warnings`` are what is wrong with a service that works all the same: they make it MARGINAL. ``host`` is
+    the mail exchanger that was probed, where the domain's MX records named it.
+    """
+
+    number: int
+    started_at_us: int
+    total_us: int
+    stages: tuple[Stage, ...] = ()
+    times_us: Mapping[str, int] = field(default_factory=dict)
+    bytes_transferred: int = 0
+    status: int | None = None
+    reply: str = ""
+    address: str = ""
+    host: str = ""
+    policies: tuple[PolicyFacts, ...] = ()
+    tls: TlsFacts | None = None
+    fault: Fault | None = None
+    warnings: tuple[str, ...] = ()
+    accepted_at_us: int | None = None
+    loop_lag_us: int = 0
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code of the last reply, such as ``5.7.1`` (RFC 2034, RFC 3463), or ""."""
+        return enhanced_code(self.reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a message travelled: from its acceptance by the server until it was seen in the mailbox.
+
+    ``resolution_us`` is the time between the look that found it and the look before.
+    """
+
+    to_deliver_us: int
+    resolution_us: int
+    hop_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What an smtp element asked for when it was polled: what no poll measures of the page's Table 3."""
+
+    port: int
+    security: SecurityType
+    authentication: AuthenticationType
+    user: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one phase of a poll measured. There is at most one for each poll and phase.
+
+    ``service`` stands in the results of sends.
+    """
+
+    poll: Poll
+    phase: Phase
+    kind: Kind
+    level: Level
+    message: str
+    at_us: int
+    attempts: tuple[Attempt, ...] = ()
+    fault: Fault | None = None
+    delivery: Delivery | None = None
+    worker: str = ""
+    service: Service | None = None
+
+    @property
+    def decisive(self) -> Attempt | None:
+        """The attempt that the result speaks of: the last."""
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a pair's level, with the result that brought it about."""
+
+    pair: Pair
+    was: Level
+    level: Level
+    at_us: int
+    poll: Poll
+    phase: Phase
+    message: str
