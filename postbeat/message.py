@@ -1,47 +1,45 @@
-"""The tracked message: build, sign, recognise.
-
-A message of ours carries one header field ``X-Postbeat`` whose signature (HMAC-SHA-256 with the site's key)
-covers the poll's id, the attempt and the time of sending. Only what verifies is ours; only what is ours is
-ever deleted.
-"""
+"""The tracked message: build it from what it says and a signed token; recognise it when it is found."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import email.utils
-import hashlib
-import hmac
 import re
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.header import Header
+from functools import lru_cache
 
 from postbeat import dkimsign
+from postbeat.arrival import canonical, fields, mime
+from postbeat.arrival.tracking import Recognised, recognise, tokens_in
 from postbeat.dkimsign import Signer
 from postbeat.mailtext import OURS, MailText, quoted_printable
-from postbeat.model import Poll
+from postbeat.token import FIELD, Token, field_value, is_original, message_id, parse_value, sign
 
-FIELD = "X-Postbeat"
+__all__ = [
+    "FIELD",
+    "ORIGINATOR",
+    "Envelope",
+    "Outgoing",
+    "Recognised",
+    "Template",
+    "Token",
+    "build",
+    "field_value",
+    "is_original",
+    "message_id",
+    "padding",
+    "padding_size",
+    "parse_value",
+    "recognise",
+    "tokens_in",
+]
+
 ORIGINATOR = "SMTP-Monitor"
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]+")
-_TOKEN = re.compile(r"v=1; poll=(\S{1,120}); attempt=([0-9]{1,3}); sent=([0-9]{1,17}); sig=[A-Za-z0-9_-]{43}")
-_FIRST_LINE = re.compile(rf"{FIELD}: ({_TOKEN.pattern})", re.I)
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}(?:\r?\n[A-Za-z0-9+/]+)*")
-_END = re.compile(rb"(?:\A|\r?\n)\r?\n")
-_FOLD = re.compile(rb"\r?\n[ \t]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What the header field says: which poll and attempt sent the message, and when (our clock)."""
-
-    poll: Poll
-    attempt: int
-    sent_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,42 +71,6 @@ class Outgoing:
     eightbit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """What the header of a message says to us."""
-
-    token: Token | None
-    hop_count: int
-
-
-def _signature(token: Token, key: bytes) -> str:
-    text = f"v1|{token.poll}|{token.attempt}|{token.sent_at_us}"
-    digest = hmac.digest(key, text.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def field_value(token: Token, key: bytes) -> str:
-    """The signed value of the header field."""
-    signature = _signature(token, key)
-    return f"v=1; poll={token.poll}; attempt={token.attempt}; sent={token.sent_at_us}; sig={signature}"
-
-
-def parse_value(value: str, keys: Sequence[bytes]) -> Token | None:
-    """The token of a header field's value, or None when it is not signed with one of the keys."""
-    text = " ".join(value.split())
-    match = _TOKEN.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        token = Token(Poll.parse(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return None
-    # Compared as a whole: 7 and 007 are the same number, but we write only one of them.
-    if any(hmac.compare_digest(field_value(token, key), text) for key in keys):
-        return token
-    return None
-
-
 class Template:
     """The message of an element: made once, all but what is new in each attempt.
 
@@ -137,16 +99,20 @@ class Template:
         addresses = envelope.sender + envelope.recipient
         self._utf8 = text.utf8 or not addresses.isascii()
         self._body_hash = self._hashed(b"") if signer and not in_body else b""
+        self._body, self._subject = _digests(text, self._padding)
 
     def outgoing(self, token: Token, key: bytes) -> Outgoing:
         """The message of one attempt: RFC 5322 complete, with a Date and a Message-ID of its own.
 
-        A repeated Message-ID is dropped by some servers; Auto-Submitted keeps vacation answers away (RFC 3834
-        section 5).
+        What the token says of body and subject is filled in here. A repeated Message-ID is dropped by some
+        servers; Auto-Submitted keeps vacation answers away (RFC 3834 section 5).
         """
-        date = email.utils.format_datetime(datetime.fromtimestamp(token.sent_at_us / 1e6, UTC))
-        new = f"Date: {date}\r\nMessage-ID: <{secrets.token_hex(12)}.postbeat@{self._envelope.host}>\r\n"
-        tracking = f"{FIELD}: {field_value(token, key)}\r\n"
+        said = Token(token.poll, token.attempt, token.sent_at_us, self._body, self._subject)
+        value, name = sign(said, key)
+        new = (
+            f"Date: {_date(token.sent_at_us // 1_000_000)}\r\nMessage-ID: <{name}@{self._envelope.host}>\r\n"
+        )
+        tracking = f"{FIELD}: {value}\r\n"
         line = b""
         if self._in_body:
             line = _encoded_line(tracking, self._text.encoding)
@@ -162,6 +128,20 @@ class Template:
 
     def _hashed(self, line: bytes) -> bytes:
         return dkimsign.body_hash((line + self._text.body, *padding(self._padding)))
+
+
+@lru_cache(maxsize=16)  # a busy worker sends many messages in a second
+def _date(at_s: int) -> str:
+    return email.utils.format_datetime(datetime.fromtimestamp(at_s, UTC))
+
+
+def _digests(text: MailText, size: int) -> tuple[str, str]:
+    """The digests of a body with that much padding and of its subject, as a reader will make them."""
+    header, _ = fields.split(text.fields)
+    # Three bytes stand for one in quoted-printable: more of the padding does not count.
+    body = text.body + b"".join(padding(min(size, 3 * canonical.BODY_LIMIT)))
+    said = canonical.text(mime.parts(header, body))
+    return canonical.body_digest(said), canonical.subject_digest(next(fields.values(header, "subject"), ""))
 
 
 def _encoded_line(line: str, encoding: str) -> bytes:
@@ -228,46 +208,3 @@ def padding(size: int) -> Iterator[bytes]:
 def build(token: Token, envelope: Envelope, key: bytes) -> bytes:
     """A message in our own words, whole, with CRLF line ends."""
     return Template(envelope).outgoing(token, key).data
-
-
-def recognise(header: bytes, keys: Sequence[bytes]) -> Recognised:
-    """What a raw header says: our token if one verifies, and the number of Received fields (hops).
-
-    Where the beginning of the body follows the header, its first line may hold the token instead.
-    """
-    token = None
-    hop_count = 0
-    end = _END.search(header)
-    text = header[end.end() :] if end else b""
-    for line in _FOLD.sub(b" ", header[: end.start()] if end else header).splitlines():
-        name, _, value = line.partition(b":")
-        name = name.strip().lower()
-        if name == b"received":
-            hop_count += 1
-        elif name == b"x-postbeat" and token is None:
-            token = parse_value(value.decode("ascii", "replace"), keys)
-    if token is None and text:
-        token = _token_in(text, keys)
-    return Recognised(token, hop_count)
-
-
-def _token_in(text: bytes, keys: Sequence[bytes]) -> Token | None:
-    """The token that a body begins with; what quotes our message (a bounce, a reply) does not begin with it.
-
-    Gateways rewrite bodies: the token may be folded, in quoted-printable, in base64, or in the first part.
-    """
-    text = text.lstrip()
-    if text.startswith(b"--"):
-        text = re.split(rb"\r?\n\r?\n", text, maxsplit=1)[-1].lstrip()
-    for decoded in (text, binascii.a2b_qp(text), _base64(text)):
-        match = _FIRST_LINE.match(" ".join(decoded[:2000].decode("ascii", "replace").split()))
-        if match is not None and (token := parse_value(match[1], keys)) is not None:
-            return token
-    return None
-
-
-def _base64(text: bytes) -> bytes:
-    """What a text in base64 stands for, or nothing where it is in no base64."""
-    match = _BASE64.match(text)
-    letters = b"".join(match[0].split()) if match else b""
-    return base64.b64decode(letters[: len(letters) // 4 * 4])

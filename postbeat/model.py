@@ -108,10 +108,12 @@ class Level(StrEnum):
 
 
 class Phase(StrEnum):
-    """The half of a round trip that a result belongs to."""
+    """The part of a poll that a result belongs to."""
 
     SEND = "send"
     READ = "read"
+    AFTER = "after"  # what became of the message after its read was recorded
+    CHECK = "check"  # the service test of a mailbox
 
 
 class Side(StrEnum):
@@ -147,7 +149,12 @@ class FaultCode(StrEnum):
     UNEXPECTED = "unexpected"  # the server refused elsewhere, or with another status, than expected
     PROTOCOL = "protocol"  # the server's answer is not in the protocol
     NOT_ARRIVED = "not-arrived"  # the message was not in the mailbox in time
+    SPAM = "spam"  # the message lies in the spam folder
+    ALTERED = "altered"  # the message was changed on the way
+    DUPLICATED = "duplicated"  # the message arrived more than once
+    BOUNCED = "bounced"  # a notification says that the message was not delivered
     IN_USE = "in-use"  # the mailbox is locked, or has too many sessions, by our own kind
+    THROTTLED = "throttled"  # the server wants fewer or slower logins of ours
     FILE = "file"  # a file of ours cannot be used
     OPTION = "option"  # what the element asks for cannot be done here
     SECRET = "secret"  # noqa: S105  a secret of ours cannot be resolved

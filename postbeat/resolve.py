@@ -24,6 +24,7 @@ import dns.name
 import dns.rcode
 import dns.rdata
 import dns.rdatatype
+from dns.rdtypes.ANY.TXT import TXT
 
 from postbeat.model import AddressFamily, FaultCode, LocalFault, RemoteFault
 from postbeat.ourfiles import Made
@@ -163,6 +164,16 @@ class Resolver:
             task.add_done_callback(lambda done: self._answered(question, done))
         # Shielded: one attempt's deadline must not take the answer from the others.
         return await asyncio.shield(task)
+
+    async def txt(self, name: str) -> bytes | None:
+        """The first TXT record of a name, its strings joined (RFC 7208 section 3.3), or None.
+
+        Raises:
+            LocalFault, RemoteFault: as :meth:`ask`.
+        """
+        records = (await self.ask(name, "TXT")).records
+        texts = [b"".join(record.strings) for record in records if isinstance(record, TXT)]
+        return texts[0] if texts else None
 
     def _known(self, name: str, kind: str) -> Answer | None:
         until_s, answer = self._kept.get((name.lower(), kind), (0.0, None))

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from postbeat.model import AuthenticationType, Fault, Kind, Level, Pair, Phase, Poll, SecurityType
+from postbeat.delivery import Bounce, Delivery, MailboxFacts, Outcome
+from postbeat.model import (
+    AuthenticationType,
+    Fault,
+    Kind,
+    Level,
+    LoginType,
+    Pair,
+    Phase,
+    Poll,
+    SecurityType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +121,12 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a message travelled: from its acceptance by the server until it was seen in the mailbox.
-
-    ``resolution_us`` is the time between the look that found it and the look before.
-    """
-
-    to_deliver_us: int
-    resolution_us: int
-    hop_count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
-    """What an smtp element asked for when it was polled: what no poll measures of the page's Table 3."""
+    """What an element asked for when it was polled: what no poll measures of the page's Table 3."""
 
     port: int
     security: SecurityType
-    authentication: AuthenticationType
+    authentication: AuthenticationType | LoginType
     user: str = ""
     email: str = ""
 
@@ -136,7 +135,8 @@ class Service:
 class Result:
     """What one phase of a poll measured. There is at most one for each poll and phase.
 
-    ``service`` stands in the results of sends.
+    ``service`` stands in the results of sends and checks, ``outcome`` in those of reads and of what comes
+    after them, ``mailbox`` in those of checks.
     """
 
     poll: Poll
@@ -150,6 +150,9 @@ class Result:
     delivery: Delivery | None = None
     worker: str = ""
     service: Service | None = None
+    outcome: Outcome | None = None
+    bounce: Bounce | None = None
+    mailbox: MailboxFacts | None = None
 
     @property
     def decisive(self) -> Attempt | None:
@@ -159,7 +162,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a pair's level, with the result that brought it about."""
+    """A change of a pair's level, or an outcome that changes what was said before.
+
+    With the result that brought it about. ``was`` and ``level`` are the same where only the outcome is news.
+    """
 
     pair: Pair
     was: Level
@@ -168,3 +174,4 @@ class Event:
     poll: Poll
     phase: Phase
     message: str
+    outcome: Outcome | None = None

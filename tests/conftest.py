@@ -16,6 +16,9 @@ from postbeat.embedded.redis import private_redis
 # Set in CI: a test whose real server is not installed fails there instead of being skipped.
 REQUIRE_SERVERS = "POSTBEAT_REQUIRE_SERVERS"
 
+# Examples of the property tests that are to find what nobody thought of: many in CI, fewer in between.
+MANY = int(os.environ.get("POSTBEAT_EXAMPLES", "2000"))
+
 
 def not_installed(what: str, packages: str) -> NoReturn:
     """Skips the test, or fails it where servers are required."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def outgoing(text: MailText, *, payload: int = 0, in_body: bool = False) -> Outg
 
 def whole(made: Outgoing) -> bytes:
     return made.data + b"".join(padding(made.padding))
+
+
+def ours(header: bytes) -> Token | None:
+    """The token in a header, without what it says of the text."""
+    token = recognise(header, [KEY]).token
+    return replace(token, body="", subject="") if token else None
 
 
 def parsed(data: bytes) -> EmailMessage:
@@ -126,7 +133,7 @@ def test_what_a_message_may_have_only_once_is_ours() -> None:
 
 def test_the_traces_of_an_earlier_journey_are_left_out() -> None:
     made = whole(outgoing(mailtext.parse(WHOLE)))
-    assert recognise(made, [KEY]).hop_count == 0
+    assert b"Received" not in made
     assert b"Return-Path" not in made
     assert b"Delivered-To" not in made
 
@@ -205,9 +212,10 @@ def test_a_file_may_have_a_mebibyte_and_no_more(tmp_path: Path) -> None:
 @given(st.one_of(st.integers(0, 400), st.integers(65_000, 66_500)))
 def test_a_payload_pads_the_body_with_whole_lines(payload: int) -> None:
     bare, padded = whole(outgoing(mailtext.OURS)), whole(outgoing(mailtext.OURS, payload=payload))
+    bare, padded = bare.partition(b"\r\n\r\n")[2], padded.partition(b"\r\n\r\n")[2]
     assert len(padded) - len(bare) == (max(3, payload) if payload else 0)
     assert padded.endswith(b"\r\n")
-    assert all(len(line) <= 78 for line in padded.partition(b"\r\n\r\n")[2].split(b"\r\n"))
+    assert all(len(line) <= 78 for line in padded.split(b"\r\n"))
 
 
 @pytest.mark.parametrize(
@@ -225,9 +233,9 @@ def test_tracking_in_the_body_is_recognised_and_leaves_the_text_readable(data: b
     made = whole(outgoing(mailtext.parse(data), in_body=True))
     mail = parsed(made)
     assert mail["X-Postbeat"] is None
-    assert recognise(made, [KEY]).token == TOKEN
+    assert ours(made) == TOKEN
     text = mail.preamble if mail.is_multipart() else mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
-    assert "v=1; poll=mail@eu#5666666; attempt=2;" in str(text)
+    assert "v=2; poll=mail@eu#5666666; attempt=2;" in str(text)
 
 
 @pytest.mark.parametrize("before", [b"", b"\r\n\r\n", b"--b\r\nContent-Type: text/plain\r\n\r\n"])
@@ -237,7 +245,7 @@ def test_tracking_in_the_body_survives_what_gateways_do(before: bytes, width: in
     words, lines = body.split(b" "), [b""]
     for word in words:
         lines = [*lines, word] if len(lines[-1]) > width else [*lines[:-1], lines[-1] + b" " + word]
-    assert recognise(b"Received: x\r\n\r\n" + before + b"\r\n".join(lines), [KEY]).token == TOKEN
+    assert ours(b"Received: x\r\n\r\n" + before + b"\r\n".join(lines)) == TOKEN
 
 
 @pytest.mark.parametrize("quote", ["The mail system:\r\n\r\n", "> ", "On Monday you wrote:\r\n"])
