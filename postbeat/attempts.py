@@ -19,13 +19,17 @@ log = logging.getLogger(__name__)
 TLS_PORTS = (465, 993, 995)  # where a server waits for TLS to begin (RFC 8314 section 7)
 LOOKUPS = ("lookup", "mx", "mta-sts", "dane")  # the stages in which we wait for our own name servers
 
+# Our own sessions or logins are too many: one more would make it worse, and tells nothing of the service.
+_CONFLICTS = (FaultCode.IN_USE, FaultCode.THROTTLED)
+
 Body = Callable[[Readings, int], Awaitable[None]]
 
 
 async def run(element: Element, body: Body, clock: Clock, lag: LagMeter) -> tuple[Attempt, ...]:
     """Runs ``body(readings, number)`` until one attempt has no fault, at most 1 + failureretests times.
 
-    Attempts are ``retestinterval`` seconds apart (the page's Table 2). Never raises for a fault of the
+    Attempts are ``retestinterval`` seconds apart (the page's Table 2); a mailbox that our own sessions keep
+    from us is not tried again. Never raises for a fault of the
     service or of ours: each stands in its attempt.
     """
     attempts: list[Attempt] = []
@@ -33,7 +37,8 @@ async def run(element: Element, body: Body, clock: Clock, lag: LagMeter) -> tupl
         if attempts:
             await asyncio.sleep(element.retestinterval)
         attempts.append(await _attempt(element, number, body, clock, lag))
-        if attempts[-1].fault is None:
+        fault = attempts[-1].fault
+        if fault is None or fault.code in _CONFLICTS:
             break
     return tuple(attempts)
 

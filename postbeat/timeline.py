@@ -74,6 +74,13 @@ class Timeline:
                 return stage.took_us
         return None
 
+    def ended_us(self, name: str) -> int | None:
+        """When the last stage of that name ended, counted from the beginning, or None."""
+        for stage in reversed(self._stages):
+            if stage.name == name:
+                return stage.at_us + stage.took_us
+        return None
+
     def _close(self, *, ended: bool) -> None:
         now_ns = self._clock_ns()
         at_us = (self._opened_ns - self._start_ns) // 1000

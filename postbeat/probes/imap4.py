@@ -1,31 +1,34 @@
-"""A session on an IMAP4 mailbox (RFC 3501): what came, and the deletion of what is ours."""
+"""A session on an IMAP4 mailbox (RFC 3501, RFC 9051): what came, and the deletion of what is ours."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, TypeVar
 
+from postbeat.delivery import MailboxFacts
 from postbeat.dial import Stream
 from postbeat.elements import Imap4Element
-from postbeat.model import FaultCode, FaultError, LocalFault, RemoteFault
-from postbeat.probes.imap4login import Imap4Conversation, in_use, said
+from postbeat.model import FaultCode, FaultError
+from postbeat.probes import imap4places
+from postbeat.probes.imap4delete import remove
+from postbeat.probes.imap4folder import Folder, shown_item
+from postbeat.probes.imap4login import Imap4Login
 from postbeat.probes.login import Login
-from postbeat.probes.opening import next_reply, open_mailbox
-from postbeat.probes.session import BODY_LIMIT, HEADER_LIMIT, SCAN_LIMIT, Found, Memory
+from postbeat.probes.opening import open_mailbox
+from postbeat.probes.session import SCAN_LIMIT, Found, Memory, Place, Seen
 from postbeat.timeline import Timeline
-from postbeat.wire import imap4
-from postbeat.wire.imap4reply import Fetch, Reply
+from postbeat.wire.imap4args import Argument, folder_name
 
-# Messages asked for by one FETCH, and named in one STORE. It bounds what a reply can bring, and keeps a
-# command near the 1,000 bytes that RFC 2683 section 3.2.1.5 asks of clients.
-WINDOW = 100
-# Bytes of headers after which a scan leaves the rest to the next. Protects memory.
-SCAN_BYTES = 4 << 20
-# How often a session looks for what the server announces and cannot give (Exchange does so for a moment).
-# Then it is counted as seen: otherwise everything behind it would be fetched again for ever.
-LOOKS_LIMIT = 50
+T = TypeVar("T")
+
+# The longest that one IDLE lasts, in seconds: servers may log out who says nothing for 30 minutes (RFC 2177).
+IDLE_LIMIT_S = 29 * 60.0
+# How often a spam folder is looked for that was not there, in seconds: some are made for their first message.
+LIST_AGAIN_S = 30.0
 
 
 async def open_session(
@@ -43,188 +46,206 @@ async def open_session(
     Raises:
         RemoteFault, LocalFault: it could not be opened; the connection is closed.
     """
-    item = imap4.header_fields(fields, HEADER_LIMIT)
-    if element.usebody:
-        item += b" " + imap4.body_beginning(BODY_LIMIT)
-    session = await open_mailbox(lambda stream: Imap4Session(stream, item), element, login, timeline, tls)
+    item = shown_item(fields, body=bool(element.usebody))
+    session = await open_mailbox(
+        lambda stream: Imap4Session(stream, element, item), element, login, timeline, tls
+    )
     try:
         if not session.knows_capabilities:
             with timeline.stage("capability"):
                 timeline.reply(await session.ask_capabilities())
+        if session.can_enable:
+            with timeline.stage("enable"):
+                await session.enable()
         with timeline.stage("select"):
-            timeline.reply(await session.select(element.folder))
+            timeline.reply(await session.select())
     except BaseException:
         session.abort()
         raise
     return session
 
 
-class Imap4Session(Imap4Conversation):
-    """One logged-in session; see :class:`postbeat.probes.session.MailboxSession`."""
+class Imap4Session(Imap4Login):
+    """One logged-in session; see :class:`postbeat.probes.session.MailboxSession`.
+
+    Between two calls the main folder is selected. Others are only opened where there is something to do.
+    """
 
     live: ClassVar[bool] = True
+    login_delay_s = 0.0
 
-    def __init__(self, stream: Stream, item: bytes) -> None:
+    def __init__(self, stream: Stream, element: Imap4Element, item: bytes) -> None:
         super().__init__(stream)
+        self._element = element
         self._item = item
-        self._fresh = False  # no command since the SELECT, which told the newest state
-        self._top: int | None = None  # the highest UID that may exist, beside those announced; None: unknown
-        self._looks: dict[int, int] = {}  # by UID; 0 stands for what was announced and is in no reply
+        self._main = Folder(self, element.folder, folder_name(element.folder), item)
+        self._others: list[Folder] = []
+        self._listed_at_s: float | None = None  # when they were asked for; None: not yet
+        self._memory = Memory()  # as the last scan left it
+        self._up_to_date = False  # the server has just told the newest state: no NOOP is needed
 
-    async def select(self, folder: str) -> str:
-        """Selects the folder (RFC 3501 section 6.3.1); returns what the server said.
+    async def select(self) -> str:
+        """Selects the main folder; returns what the server said.
 
         Raises:
             RemoteFault: it cannot be opened, or has no UIDVALIDITY.
             LocalFault: IN_USE where another session of ours keeps it.
         """
-        answer, _ = await self.run(b"SELECT", imap4.folder_name(folder))
-        state = self.client.folder
-        if not answer.ok:
-            if in_use(answer):
-                raise LocalFault(FaultCode.IN_USE, f"the folder {folder} is in use: {said(answer)}")
-            raise RemoteFault(FaultCode.REPLY, f"the folder {folder} cannot be opened: {said(answer)}")
-        if state.uidvalidity is None:
-            raise RemoteFault(FaultCode.REPLY, f"the folder {folder} has no lasting UIDs (no UIDVALIDITY)")
-        state.announced = 0
-        self._fresh = True
-        self._top = None if state.uidnext is None else state.uidnext - 1
-        return f"{said(answer)} ({state.exists} messages)"
+        self._main.wire = folder_name(self._element.folder, utf8=self.client.rev2)
+        text = await self._main.open()
+        self._up_to_date = True
+        return text
 
-    async def scan(self, memory: Memory) -> tuple[Sequence[Found], Memory]:
-        """The messages above the memory's highest UID, about SCAN_LIMIT at most, and what is known then.
+    @property
+    def pushes(self) -> bool:
+        """Whether :meth:`wait` may end before its time."""
+        return self.can_idle and self.offers("IDLE")
 
-        NOOP shows what is new (RFC 3501 section 6.1.2); nothing is fetched while nothing is. A change of
-        UIDVALIDITY voids the memory (section 2.3.1.1).
+    async def scan(self, memory: Memory, *, everywhere: bool = True) -> tuple[Sequence[Found], Memory]:
+        """What is new in the main folder, and with ``everywhere`` in the others: about SCAN_LIMIT messages.
+
+        NOOP shows what is new (RFC 3501 section 6.1.2), and STATUS what is new in another folder, which is
+        opened only then. One that is gone is passed over.
 
         Raises:
             RemoteFault: the server refuses, ends the session, or answers out of the protocol.
         """
-        state = self.client.folder
-        if memory.validity != str(state.uidvalidity):
-            memory = Memory(validity=str(state.uidvalidity))
-        if not self._fresh:
+        if not self._up_to_date:
             await self.succeed("the server refused NOOP", b"NOOP")
-        self._fresh = False
-        unknown = self._top is None or memory.highest < self._top
-        if not state.exists or not (unknown or state.announced):
-            return [], memory
-        headers, complete = await self._headers_above(memory.highest)
-        return self._taken(headers, memory, complete=complete)
+        self._up_to_date = False
+        found, memory = await self._look(self._main, memory)
+        for folder in await self._further() if everywhere else ():
+            if len(found) >= SCAN_LIMIT:
+                break
+            seen = memory.folders.get(folder.name, Seen())
+            told = await imap4places.status(self, folder, b"MESSAGES UIDNEXT UIDVALIDITY")
+            if told is None or not (_again(memory, folder) or folder.may_have_news(told, seen)):
+                continue
+            looked = await self._inside(folder, partial(self._look, folder, memory), read_only=True)
+            if looked is not None:
+                found, memory = [*found, *looked[0]], looked[1]
+        self._memory = memory
+        return found, memory
 
-    async def _headers_above(self, highest: int) -> tuple[dict[int, bytes], bool]:
-        """Headers by UID, and whether these are all."""
-        state = self.client.folder
-        most = state.exists
-        if self._top is not None:
-            most = min(most, max(0, self._top - highest) + state.announced)
-        if most <= WINDOW:
-            headers = await self._headers(b"UID FETCH", b"%d:*" % (highest + 1))
-            # n:* always means the last message, even if its UID is below n (RFC 3501 section 6.4.8).
-            return {uid: header for uid, header in headers.items() if uid > highest}, True
-        # UIDs may lie far apart, message numbers do not: windows of numbers bound each reply.
-        headers = {}
-        first = await self._first_above(highest)
-        size = 0
-        while first <= state.exists and len(headers) < SCAN_LIMIT and size < SCAN_BYTES:
-            last = min(first + WINDOW - 1, state.exists)
-            window = await self._headers(b"FETCH", b"%d:%d" % (first, last))
-            headers.update(window)
-            size += sum(map(len, window.values()))
-            first = last + 1
-        return {uid: header for uid, header in headers.items() if uid > highest}, first > state.exists
+    async def _look(self, folder: Folder, memory: Memory) -> tuple[list[Found], Memory]:
+        before = memory.folders.get(folder.name, Seen())
+        found, seen = await folder.look(before, [int(place.uid) for place in _again(memory, folder)])
+        again = memory.again
+        if before.validity != seen.validity:
+            again -= _again(memory, folder)
+        return found, replace(memory, folders={**memory.folders, folder.name: seen}, again=again)
 
-    async def _headers(self, command: bytes, messages: bytes) -> dict[int, bytes]:
-        answer, told = await self.run(command, messages, b"(UID %b)" % self._item)
-        if not answer.ok:
-            raise RemoteFault(FaultCode.REPLY, f"the server refused to show headers: {said(answer)}")
-        return {
-            reply.uid: reply.header[:HEADER_LIMIT] + reply.text[:BODY_LIMIT]
-            for reply in told
-            if isinstance(reply, Fetch) and reply.uid is not None and reply.header is not None
-        }
+    async def _further(self) -> list[Folder]:
+        now_s = asyncio.get_running_loop().time()
+        missing = self._element.spamfolder == imap4places.AUTO and not any(f.spam for f in self._others)
+        if self._listed_at_s is None or (missing and now_s - self._listed_at_s >= LIST_AGAIN_S):
+            self._listed_at_s = now_s
+            known = {folder.name: folder for folder in self._others if not folder.spam}
+            listed = await imap4places.others(self, self._element, self._item)
+            self._others = [f if f.spam else known.get(f.name, f) for f in listed]
+        return self._others
 
-    async def _first_above(self, highest: int) -> int:
-        """The number of the first message with a UID above ``highest``: both ascend together.
+    async def _inside(self, folder: Folder, work: Callable[[], Awaitable[T]], *, read_only: bool) -> T | None:
+        """Works in a folder and goes back to the main one; None where another folder cannot be had.
 
-        Numbers stand still while only FETCH is sent (RFC 3501 section 7.4.1).
+        Raises:
+            RemoteFault, LocalFault: in the main folder everything that goes wrong; elsewhere what ends the
+                session, and refusals of changes.
         """
-        low, high = 1, self.client.folder.exists + 1
-        while highest and low < high:
-            middle = (low + high) // 2
-            answer, told = await self.run(b"FETCH", b"%d" % middle, b"(UID)")
-            uids = [reply.uid for reply in told if isinstance(reply, Fetch) and reply.number == middle]
-            if not uids or uids[-1] is None:
-                raise RemoteFault(FaultCode.REPLY, f"the server has no message {middle}: {said(answer)}")
-            if uids[-1] > highest:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        if folder is self._main:
+            return await work()
+        self._main.leave()
+        result = None
+        try:
+            await folder.open(read_only=read_only)
+            result = await work()
+            folder.leave()
+        except FaultError as error:
+            # It may have been deleted or renamed since it was listed, which is no fault of the service.
+            refused = error.code in (FaultCode.REPLY, FaultCode.IN_USE)
+            if not refused or not (read_only or self.client.folder.uidvalidity is None):
+                raise
+        await self._main.open()
+        return result
 
-    def _taken(
-        self, headers: dict[int, bytes], memory: Memory, *, complete: bool
-    ) -> tuple[list[Found], Memory]:
-        highest = max(headers, default=memory.highest)
-        if complete:
-            self._note_arrivals(headers, highest, memory.highest)
-        found = []
-        # An empty header is not even the empty line that ends one: its message is announced, but not there.
-        held_back = [uid for uid in headers if not headers[uid] and self._look_again(uid)]
-        for uid in sorted(headers):
-            if headers[uid]:
-                found.append(Found(str(uid), headers[uid]))
-        if held_back:
-            highest = min(held_back) - 1
-        return found, replace(memory, highest=highest)
+    async def fetch(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        """These messages, each cut off at MESSAGE_LIMIT; what has vanished, or has no text yet, is not there.
 
-    def _note_arrivals(self, headers: dict[int, bytes], highest: int, known: int) -> None:
-        """After a complete look: what was announced and did not show up is looked for again, for a while."""
-        state = self.client.folder
-        before = known if self._top is None else max(self._top, known)
-        self._top = highest
-        state.announced = max(0, state.announced - sum(1 for uid in headers if uid > before))
-        if state.announced and not self._look_again(0):
-            state.announced = 0
-        if not state.announced:
-            self._looks.pop(0, None)
+        Raises:
+            RemoteFault: the server refuses, ends the session, or answers out of the protocol.
+        """
+        fetched: dict[Place, bytes] = {}
+        for folder, uids in await self._by_folder(places):
+            messages = await self._inside(folder, partial(self._messages, folder, uids), read_only=True)
+            fetched |= {Place(folder.name, str(uid)): text for uid, text in (messages or {}).items()}
+        return fetched
 
-    def _look_again(self, uid: int) -> bool:
-        self._looks[uid] = self._looks.get(uid, 0) + 1
-        return self._looks[uid] < LOOKS_LIMIT
+    async def _messages(self, folder: Folder, uids: list[int]) -> dict[int, bytes]:
+        return await folder.messages(uids) if self._is_known(folder) else {}
 
-    async def delete(self, uids: Sequence[str]) -> None:
-        """Deletes these messages and no others.
+    def _is_known(self, folder: Folder) -> bool:
+        """Whether the open folder is still the one that the places belong to (see the last scan's memory)."""
+        seen = self._memory.folders.get(folder.name)
+        return folder.is_the_same and (seen is None or seen.validity == folder.validity)
 
-        With UIDPLUS by UID EXPUNGE (RFC 4315 section 2.1). Without it EXPUNGE would take all that anybody
-        flagged: it is sent only if nothing else is flagged, otherwise ours stay flagged.
+    async def delete(self, places: Sequence[Place]) -> None:
+        """Deletes these messages and no others, or moves them to ``movetofolder``.
+
+        Nothing is done in a folder whose UIDVALIDITY is not that of the last scan's memory: the places mean
+        other messages there.
 
         Raises:
             RemoteFault: the folder is read-only, or the server refuses.
         """
-        if not uids:
-            return
-        if self.client.folder.read_only:
-            raise RemoteFault(FaultCode.REPLY, "the folder is read-only: nothing can be deleted from it")
-        ours = [int(uid) for uid in uids]
-        uidplus = self.offers("UIDPLUS")
-        for start in range(0, len(ours), WINDOW):
-            some = imap4.uid_set(ours[start : start + WINDOW])
-            await self.succeed(
-                "the server refused to flag our messages",
-                *(b"UID STORE", some, b"+FLAGS.SILENT", b"(\\Deleted)"),
-            )
-            if uidplus:
-                await self.succeed("the server refused to expunge our messages", b"UID EXPUNGE", some)
-        if not uidplus:
-            await self._expunge_if_all_are(set(ours))
+        name = self._element.movetofolder
+        into = folder_name(name, utf8=self.client.rev2) if name else None
+        for folder, uids in await self._by_folder(places):
+            if folder.name != name:  # otherwise they are there already
+                await self._inside(folder, partial(self._remove, folder, uids, into), read_only=False)
 
-    async def _expunge_if_all_are(self, ours: set[int]) -> None:
-        answer, told = await self.run(b"UID SEARCH", b"DELETED")
-        if not answer.ok:
-            raise RemoteFault(FaultCode.REPLY, f"the server refused to search: {said(answer)}")
-        if set(imap4.search_result(told)) <= ours:
-            await self.succeed("the server refused to expunge our messages", b"EXPUNGE")
+    async def _remove(self, folder: Folder, uids: list[int], into: Argument | None) -> None:
+        if self._is_known(folder):
+            await remove(self, uids, into)
+
+    async def _by_folder(self, places: Sequence[Place]) -> list[tuple[Folder, list[int]]]:
+        """The UIDs in each of our folders."""
+        names = {place.folder for place in places}
+        folders = [self._main] if names <= {self._main.name} else [self._main, *await self._further()]
+        uids = {folder: [int(p.uid) for p in places if p.folder == folder.name] for folder in folders}
+        return [(folder, some) for folder, some in uids.items() if some]
+
+    async def wait(self, longest_s: float) -> bool:
+        """Waits for news in the main folder, by IDLE where the server has it; see the protocol's.
+
+        Raises:
+            RemoteFault: the server ends the session, or does not end IDLE.
+        """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + longest_s
+        state = self.client.folder
+        expunged = state.expunged
+
+        def has_news() -> bool:
+            return self._main.has_news or state.expunged > expunged
+
+        while not has_news():
+            rest_s = ends_s - loop.time()
+            if rest_s <= 0:
+                return False
+            if self.pushes:
+                await self.idle(min(rest_s, IDLE_LIMIT_S), self._element.timeout, has_news)
+            else:
+                await asyncio.sleep(rest_s)
+        self._up_to_date = self._main.has_arrivals
+        return True
+
+    async def facts(self) -> MailboxFacts:
+        """Messages and bytes of all folders that are searched together, and the quota that matters.
+
+        Raises:
+            RemoteFault: the server ends the session, or answers out of the protocol.
+        """
+        return await imap4places.facts(self, self._main, await self._further())
 
     async def finish(self) -> None:
         """Logs out (RFC 3501 section 6.1.3) and closes the connection.
@@ -232,17 +253,9 @@ class Imap4Session(Imap4Conversation):
         Raises:
             RemoteFault: the server did not confirm it.
         """
-        said_goodbye = False
-        try:
-            self.stream.write(self.client.send(b"LOGOUT"))
-            answered = False
-            while not answered:
-                reply: Reply = await next_reply(self.stream, self.client)
-                said_goodbye = said_goodbye or imap4.goodbye(reply) is not None
-                answered = self.client.is_answer(reply)
-        except FaultError as error:
-            # Some servers close after BYE without the tagged answer; nothing is lost by that.
-            if not said_goodbye or error.code is not FaultCode.DISCONNECTED:
-                raise
-        finally:
-            self.abort()
+        await self.log_out()
+
+
+def _again(memory: Memory, folder: Folder) -> frozenset[Place]:
+    """The places in a folder that should be shown again."""
+    return frozenset(place for place in memory.again if place.folder == folder.name)

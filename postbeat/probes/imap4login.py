@@ -1,49 +1,38 @@
-"""The conversation below an IMAP4 session: commands and their answers, and the way in (RFC 3501)."""
+"""The way into an IMAP4 mailbox: greeting, capabilities, STARTTLS and the login (RFC 3501)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from postbeat.dial import Stream
-from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, RemoteFault
+from postbeat.model import FaultCode, LocalFault, LoginType, RemoteFault
 from postbeat.probes.exchange import answered, exchange_for
+from postbeat.probes.imap4talk import Imap4Conversation, in_use, said
 from postbeat.probes.login import Login
-from postbeat.probes.opening import next_reply, our_doing, refuse_unread
+from postbeat.probes.opening import next_reply, refuse_unread, throttled
 from postbeat.wire import imap4
-from postbeat.wire.imap4 import Argument, Imap4Client
-from postbeat.wire.imap4reply import Continuation, Data, Fetch, Reply, Status
-from postbeat.wire.line import TEXT_LIMIT
+from postbeat.wire.imap4args import astring
+from postbeat.wire.imap4reply import Reply, Status
 
-# Memory that the answer to one command may take, roughly, in bytes. Protects the worker from a server that
-# answers for ever; a window of messages with the largest headers stays below half of it.
-ANSWER_LIMIT = 16 << 20
-_OBJECT_SIZE = 64  # what Python adds to each small object, roughly
-
-# Response codes of a refusal (RFC 5530 section 3): our own sessions; and the server's own troubles.
-_OURS = ("INUSE", "LIMIT")
+# Response codes of a refusal (RFC 5530 section 3): our own rate, and the server's own troubles.
+_LIMIT = "LIMIT"
 _TROUBLES = ("UNAVAILABLE", "SERVERBUG")
 
 
-class Imap4Conversation:
-    """A connection on which one command at a time is under way.
+class Imap4Login(Imap4Conversation):
+    """A conversation, and how it begins."""
 
-    Every method that waits raises RemoteFault DISCONNECTED where the server says BYE or closes.
-    """
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.client = Imap4Client()
-        self._preauthenticated = False
+    _preauthenticated = False
 
     async def greet(self) -> str:
         """Waits for the greeting (RFC 3501 section 7.1).
 
         Raises:
             RemoteFault: it is none.
+            LocalFault: IN_USE or THROTTLED where the server wants no more connections of ours.
         """
-        reply = await self._reply()
+        reply: Reply = await next_reply(self.stream, self.client)
         if not isinstance(reply, Status):
             raise RemoteFault(FaultCode.PROTOCOL, "the server did not greet as IMAP4 does")
+        if reply.status == "BYE":
+            raise _our_doing(reply) or imap4.ended(reply)
         if reply.status not in ("OK", "PREAUTH"):
             raise RemoteFault(FaultCode.REPLY, f"the server greeted with {reply.status}: {reply.text}")
         self._preauthenticated = reply.status == "PREAUTH"
@@ -64,10 +53,6 @@ class Imap4Conversation:
         if self.client.capabilities is None:
             raise RemoteFault(FaultCode.REPLY, f"the server does not tell its capabilities: {answer.text}")
         return " ".join(sorted(self.client.capabilities))
-
-    def offers(self, capability: str) -> bool:
-        """Whether the server has told this capability, given in capitals."""
-        return capability in (self.client.capabilities or ())
 
     async def starttls(self) -> str:
         """Has the server agree to TLS (RFC 3501 section 6.2.1).
@@ -93,7 +78,7 @@ class Imap4Conversation:
 
         Raises:
             RemoteFault: AUTH, or NO_MECHANISM where the method is not offered.
-            LocalFault: IN_USE where our own sessions are too many.
+            LocalFault: IN_USE where our own sessions are too many, THROTTLED where our logins are.
         """
         if self._preauthenticated:
             return "PREAUTH"
@@ -110,9 +95,8 @@ class Imap4Conversation:
             raise RemoteFault(
                 FaultCode.NO_MECHANISM, "the server offers no LOGIN on this connection (LOGINDISABLED)"
             )
-        username = imap4.astring(login.username, "the user name")
-        password = imap4.astring(login.password, "the password")
-        self.client.forget_capabilities()
+        username = astring(login.username, "the user name")
+        password = astring(login.password, "the password")
         answer, _ = await self.run(b"LOGIN", username, password)
         return answer
 
@@ -122,7 +106,6 @@ class Imap4Conversation:
         initial = exchange.opening(imap4.LINE_LIMIT) if self.offers("SASL-IR") else None
         if initial is not None:
             words.append(initial)
-        self.client.forget_capabilities()
         answer, _ = await self.run(*words, respond=lambda challenge: answered(exchange, challenge))
         if answer.ok:
             exchange.finish()
@@ -136,84 +119,20 @@ class Imap4Conversation:
         offered = self.client.capabilities or ()
         return {capability.removeprefix("AUTH=") for capability in offered if capability.startswith("AUTH=")}
 
-    async def succeed(self, failure: str, *words: Argument) -> Status:
-        """Runs a command that has to succeed.
+    @property
+    def can_enable(self) -> bool:
+        """Whether the server has IMAP4rev2 beside IMAP4rev1."""
+        return {"ENABLE", "IMAP4REV1", "IMAP4REV2"} <= (self.client.capabilities or frozenset())
 
-        Raises:
-            RemoteFault: REPLY, with ``failure`` and what the server said.
-        """
-        answer, _ = await self.run(*words)
-        if not answer.ok:
-            raise RemoteFault(FaultCode.REPLY, f"{failure}: {said(answer)}")
-        return answer
-
-    async def run(
-        self, *words: Argument, respond: Callable[[bytes], Awaitable[bytes]] | None = None
-    ) -> tuple[Status, list[Fetch | Data]]:
-        """Runs a command: its answer, and what the server told of messages (FETCH and SEARCH) before it.
-
-        ``respond`` answers challenges, in base64. Where it cannot, the command is cancelled with ``*`` (RFC
-        3501 section 6.2.2).
-
-        Raises:
-            RemoteFault: the server answers out of the protocol, or without end.
-        """
-        told: list[Fetch | Data] = []
-        size = 0
-        self.stream.write(self.client.send(*words))
-        while True:
-            reply = await self._reply()
-            if isinstance(reply, Continuation):
-                await self._proceed(reply, respond)
-            elif isinstance(reply, Status) and reply.tag:
-                return reply, told
-            elif isinstance(reply, Fetch) or (isinstance(reply, Data) and reply.word == "SEARCH"):
-                size += _size(reply)
-                told.append(reply)
-                if size > ANSWER_LIMIT:
-                    raise RemoteFault(FaultCode.PROTOCOL, "the server's answer does not end")
-
-    async def _proceed(
-        self, reply: Continuation, respond: Callable[[bytes], Awaitable[bytes]] | None
-    ) -> None:
-        literal = self.client.proceed()
-        if literal is not None:
-            self.stream.write(literal)
-        elif respond is not None:
-            try:
-                self.stream.write(await respond(reply.text) + b"\r\n")
-            except FaultError:
-                self.stream.write(b"*\r\n")
-                raise
-        else:
-            raise RemoteFault(FaultCode.PROTOCOL, "the server wants more of a command that is complete")
-
-    async def _reply(self) -> Reply:
-        reply: Reply = await next_reply(self.stream, self.client)
-        goodbye = imap4.goodbye(reply)
-        if goodbye is not None:
-            raise goodbye
-        return reply
-
-    def abort(self) -> None:
-        """Closes the connection at once."""
-        self.stream.close()
-
-
-def in_use(answer: Status) -> bool:
-    """Whether a refusal is the doing of our own sessions."""
-    return answer.code in _OURS or our_doing(answer.text)
-
-
-def said(answer: Status) -> str:
-    """What a server said, with its response code, bounded."""
-    code = f"[{answer.code}] " if answer.code else ""
-    return f"{code}{answer.text}"[:TEXT_LIMIT]
+    async def enable(self) -> None:
+        """Switches to IMAP4rev2 (RFC 9051 section 6.3.1); a server that refuses goes on as it is."""
+        await self.run(b"ENABLE", b"IMAP4rev2")
 
 
 def _refused_login(answer: Status) -> RemoteFault | LocalFault:
-    if in_use(answer):
-        return LocalFault(FaultCode.IN_USE, f"the server has too many sessions of ours: {said(answer)}")
+    ours = _our_doing(answer)
+    if ours is not None:
+        return ours
     if answer.code == "PRIVACYREQUIRED":
         return RemoteFault(FaultCode.NO_MECHANISM, f"the server wants TLS before the login: {said(answer)}")
     if answer.status == "BAD" or answer.code in _TROUBLES:
@@ -221,7 +140,10 @@ def _refused_login(answer: Status) -> RemoteFault | LocalFault:
     return RemoteFault(FaultCode.AUTH, f"the login was refused: {said(answer)}")
 
 
-def _size(reply: Fetch | Data) -> int:
-    if isinstance(reply, Fetch):
-        return _OBJECT_SIZE + len(reply.header or b"")
-    return _OBJECT_SIZE * (1 + len(reply.words))
+def _our_doing(answer: Status) -> LocalFault | None:
+    """The fault of a refusal that is for the number of our sessions or logins; None for any other."""
+    if in_use(answer):
+        return LocalFault(FaultCode.IN_USE, f"the server has too many sessions of ours: {said(answer)}")
+    if answer.code == _LIMIT or throttled(answer.text):
+        return LocalFault(FaultCode.THROTTLED, f"the server wants fewer logins of ours: {said(answer)}")
+    return None

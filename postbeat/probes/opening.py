@@ -16,9 +16,19 @@ from postbeat.timeline import Timeline
 
 # What servers say when our own sessions are too many or hold the mailbox, where they have no code for it.
 _OUR_DOING = re.compile(
-    r"too many (?:simultaneous |concurrent |open )*(?:connections|sessions|logins)|simultaneous connections"
+    r"too many (?:simultaneous |concurrent |open )*(?:connections|sessions)"
+    r"|too many (?:simultaneous |concurrent |open )+logins|simultaneous connections"
     r"|maximum number of connections|(?:maildrop|mailbox|lock) (?:is |already )*(?:locked|busy|in use)"
     r"|lock (?:the )?(?:maildrop|mailbox)|already locked|another session",
+    re.IGNORECASE,
+)
+# What they say when our logins come too often. A bare "try again later" is no such thing: it is said of every
+# trouble that a server hopes to be over soon. Nor are failed logins: they come of a wrong password.
+_THROTTLED = re.compile(
+    r"too many (?:(?!failed|bad|invalid|unsuccessful|wrong)[a-z]+ ){0,3}(?:attempts|logins|requests)"
+    r"|(?:rate|login|request|bandwidth|command)s?[ -]*limit|throttl"
+    r"|(?:log(?:ged|ging)? ?in|connect(?:ed|ing)?) too (?:often|frequently|fast)|login[ -]delay"
+    r"|(?:time|wait)[^.;]{0,40} (?:between|before) (?:[a-z]+ ){0,3}log(?:ging )?[ -]?in",
     re.IGNORECASE,
 )
 
@@ -150,6 +160,11 @@ async def next_reply(stream: Stream, wire: Wire[R_co]) -> R_co:
 def our_doing(text: str) -> bool:
     """Whether a refusal says that our own sessions are too many, or hold the mailbox."""
     return _OUR_DOING.search(text) is not None
+
+
+def throttled(text: str) -> bool:
+    """Whether a refusal says that our logins come too often, and not that our sessions are too many."""
+    return _THROTTLED.search(text) is not None and not our_doing(text)
 
 
 def refuse_unread(unread: int) -> None:

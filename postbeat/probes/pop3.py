@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from postbeat.delivery import MailboxFacts
 from postbeat.dial import Stream
 from postbeat.elements import Pop3Element
-from postbeat.model import FaultCode, FaultError, LocalFault, LoginType, RemoteFault
-from postbeat.probes.exchange import answered, exchange_for
 from postbeat.probes.login import Login
-from postbeat.probes.opening import next_reply, open_mailbox, our_doing, refuse_unread
-from postbeat.probes.session import BODY_LIMIT, HEADER_LIMIT, SCAN_LIMIT, Found, Memory
+from postbeat.probes.opening import open_mailbox
+from postbeat.probes.pop3listing import Listing
+from postbeat.probes.pop3login import Pop3Conversation, refused
+from postbeat.probes.pop3memory import plan
+from postbeat.probes.session import (
+    BODY_LIMIT,
+    HEADER_LIMIT,
+    MESSAGE_LIMIT,
+    TAIL_LIMIT,
+    Found,
+    Memory,
+    Place,
+)
 from postbeat.timeline import Timeline
 from postbeat.wire import pop3
-from postbeat.wire.credentials import secret_of
-from postbeat.wire.line import TEXT_LIMIT
-from postbeat.wire.pop3 import Command, Pop3Client, Reply, State
-
-# Commands sent at a time where the server offers PIPELINING (RFC 2449 section 6.6). A window this small fits
-# the socket buffers on both ends, so neither side can wait for the other to read.
-WINDOW = 50
 
 # Lines of a body in which a reader looks for the tracking information: what a gateway puts before it, too.
 BODY_LINES = 8
+# Lines of the body of a whole message. POP3 can only be asked for lines (RETR has no limit at all): of these,
+# 32 bytes long on the average, there are enough for MESSAGE_LIMIT.
+MESSAGE_LINES = MESSAGE_LIMIT // 32
+# How often a message is asked for that the server announces and cannot show (Exchange does so for a moment).
+TRIES_LIMIT = 50
 
-# Response codes (RFC 2449 section 8, RFC 3206): our own sessions; and the server's own troubles.
-_OURS = ("IN-USE", "LOGIN-DELAY")
-_TROUBLES = ("SYS/TEMP", "SYS/PERM")
+_CRLF = b"\r\n"
 
 
 async def open_session(
@@ -48,176 +55,103 @@ async def open_session(
         RemoteFault, LocalFault: it could not be opened; the connection is closed.
     """
     lines = BODY_LINES if element.usebody else 0
-    return await open_mailbox(
+    session = await open_mailbox(
         lambda stream: Pop3Session(stream, fields, lines), element, login, timeline, tls
     )
+    try:
+        if session.tells_more_after_login:
+            with timeline.stage("capability"):
+                timeline.reply(await session.ask_capabilities())
+    except BaseException:
+        session.abort()
+        raise
+    return session
 
 
-class Pop3Session:
+class Pop3Session(Pop3Conversation):
     """One logged-in session; see :class:`postbeat.probes.session.MailboxSession`.
 
-    The mailbox is locked and does not change while the session lasts, so it is listed once. Another scan
+    The mailbox is locked and does not change while the session lasts, so nothing is asked twice. Another scan
     shows what the one before left.
     """
 
     live: ClassVar[bool] = False
 
     def __init__(self, stream: Stream, fields: Sequence[str], body_lines: int = 0) -> None:
-        self.stream = stream
-        self._client = Pop3Client(HEADER_LIMIT)
-        self._fields = tuple(name.lower().encode("ascii") for name in fields)
+        super().__init__(stream)
+        self._names = tuple(name.lower().encode("ascii") for name in fields)
         self._body_lines = body_lines
-        self._capabilities: dict[str, tuple[str, ...]] | None = None
-        self._timestamp: bytes | None = None
-        self._numbers: dict[str, list[int]] | None = None
-
-    async def greet(self) -> str:
-        """Waits for the greeting (RFC 1939 section 4).
-
-        Raises:
-            RemoteFault: it is none, or -ERR.
-            LocalFault: IN_USE where the server has too many sessions of ours.
-        """
-        greeting = await next_reply(self.stream, self._client)
-        if not greeting.ok:
-            raise _refused("the server refused the session", greeting)
-        self._timestamp = pop3.timestamp(greeting)
-        return greeting.text
+        self._listing: Listing | None = None
+        self._marked: set[int] = set()
 
     @property
-    def knows_capabilities(self) -> bool:
-        """Whether the server was asked for its capabilities since they could last change."""
-        return self._capabilities is not None
+    def pushes(self) -> bool:
+        """POP3 announces nothing."""
+        return False
 
-    async def ask_capabilities(self) -> str:
-        """Asks for the capabilities (RFC 2449 section 5); a server without CAPA has none to tell."""
-        reply = await self._run(pop3.CAPA)
-        self._capabilities = pop3.capabilities(reply.lines)
-        return " ".join(self._capabilities) or _said(reply)
+    async def scan(self, memory: Memory, *, everywhere: bool = True) -> tuple[Sequence[Found], Memory]:
+        """What the memory does not know, oldest first, SCAN_LIMIT messages at most, and what it is to show.
 
-    async def starttls(self) -> str:
-        """Has the server agree to TLS (RFC 2595 section 4).
-
-        Raises:
-            RemoteFault: it does not offer it, or refuses.
-        """
-        if not self._offers("STLS"):
-            raise RemoteFault(FaultCode.NO_STARTTLS, "the server does not offer STLS")
-        return (await self._succeed("the server refused STLS", pop3.STLS)).text
-
-    def secured(self) -> None:
-        """Forgets what was said in the clear, and refuses what came after the agreement.
-
-        Raises:
-            RemoteFault: bytes came after the agreement.
-        """
-        refuse_unread(self._client.unread)
-        self._capabilities = None
-
-    async def log_in(self, method: LoginType, login: Login) -> str:
-        """USER and PASS, APOP (RFC 1939 section 7) or AUTH (RFC 5034), once.
-
-        Raises:
-            RemoteFault: AUTH, or NO_MECHANISM where the method is not offered.
-            LocalFault: IN_USE where the mailbox is locked, or was opened too recently, by our own kind.
-        """
-        if method is LoginType.STANDARD:
-            reply = await self._user_and_pass(login)
-        elif method is LoginType.APOP:
-            reply = await self._apop(login)
-        else:
-            reply = await self._auth(method, login)
-        if not reply.ok:
-            raise _refused_login(reply)
-        return reply.text
-
-    async def _user_and_pass(self, login: Login) -> Reply:
-        # A server that tells its capabilities and not this one does not want a password in the clear.
-        if self._capabilities and not self._offers("USER"):
-            raise RemoteFault(FaultCode.NO_MECHANISM, "the server does not offer USER on this connection")
-        password = pop3.password(login.password)
-        reply = await self._run(pop3.user(login.username))
-        return await self._run(password) if reply.ok else reply
-
-    async def _apop(self, login: Login) -> Reply:
-        if self._timestamp is None:
-            raise RemoteFault(
-                FaultCode.NO_MECHANISM, "the server does not offer APOP: its greeting has no timestamp"
-            )
-        return await self._run(pop3.apop(login.username, self._timestamp, secret_of(login)))
-
-    async def _auth(self, method: LoginType, login: Login) -> Reply:
-        offered = (self._capabilities or {}).get("SASL", ())
-        exchange = exchange_for(method, offered, login, self.stream.transport)
-        name = exchange.mechanism.name
-        reply = await self._run(pop3.auth(name, exchange.opening(pop3.initial_room(name))), challenged=True)
-        while reply.state is State.CHALLENGE:
-            try:
-                response = await answered(exchange, reply.challenge)
-            except FaultError:
-                self.stream.write(b"*\r\n")  # cancels the command (RFC 5034 section 4)
-                raise
-            reply = await self._run(pop3.answer(response), challenged=True)
-        if reply.ok:
-            exchange.finish()
-        elif exchange.mechanism.refusal:
-            raise RemoteFault(
-                FaultCode.AUTH, f"the login was refused: {_said(reply)} ({exchange.mechanism.refusal})"
-            )
-        return reply
-
-    async def scan(self, memory: Memory) -> tuple[Sequence[Found], Memory]:
-        """The messages whose unique-ids the memory does not have, oldest first, SCAN_LIMIT at most.
-
-        The memory returned has no unique-ids that are no longer in the mailbox. A message that has no header
-        (yet), or cannot be shown, is neither found nor remembered.
+        The memory returned has no places that are no longer in the mailbox. A message that has no header
+        (yet), or cannot be shown, is not found; scans to come try it TRIES_LIMIT times in all.
 
         Raises:
             RemoteFault: the server has no UIDL or TOP, or answers out of the protocol.
         """
-        numbers = await self._listed()
-        news = [uid for uid in numbers if uid not in memory.uidls][:SCAN_LIMIT]
-        window = WINDOW if self._offers("PIPELINING") else 1
-        found: list[Found] = []
-        for start in range(0, len(news), window):
-            found += await self._shown(news[start : start + window])
-        known = (memory.uidls & numbers.keys()) | {message.uid for message in found}
-        return found, replace(memory, uidls=frozenset(known))
+        planned = await plan(await self._listed(), memory)
+        numbers = {uid: n for uid, n in planned.numbers.items() if n not in self._marked}
+        headers = await self._shown(
+            list(numbers.values()), self._body_lines, HEADER_LIMIT - len(_CRLF), self._fields_of
+        )
+        found, unread = [], {}
+        for uid, header in zip(numbers, headers, strict=True):
+            place = Place("", uid)
+            if header is not None:
+                found.append(Found(place, header))
+            elif place not in memory.again:
+                unread[uid] = memory.unread.get(uid, 0) + 1
+        trying = [(uid, tries) for uid, tries in unread.items() if tries < TRIES_LIMIT]
+        return found, replace(planned.memory, unread=dict(trying[-TAIL_LIMIT:]))
 
-    async def _listed(self) -> dict[str, list[int]]:
-        if self._numbers is None:
-            listing = await self._succeed("the server gives no unique-ids (UIDL)", pop3.UIDL)
-            self._numbers = {}
-            for number, uid in pop3.unique_ids(listing.lines):
-                # Identical copies of a message may share a unique-id (RFC 1939 section 7).
-                self._numbers.setdefault(uid, []).append(number)
-        return self._numbers
+    async def fetch(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        """These messages; each is cut off at MESSAGE_LIMIT, and after MESSAGE_LINES lines of its body.
 
-    async def _shown(self, uids: Sequence[str]) -> list[Found]:
-        numbers = await self._listed()
-        replies = await self._run_all([pop3.top(numbers[uid][0], self._body_lines) for uid in uids])
-        for reply in replies:
-            if not reply.ok and not self._offers("TOP"):
-                raise _refused("the server does not show headers (TOP)", reply)
-        return [
-            Found(uid, _fields_of(reply.lines, self._fields))
-            for uid, reply in zip(uids, replies, strict=True)
-            if reply.ok and any(reply.lines)
-        ]
+        Raises:
+            RemoteFault: the server answers out of the protocol.
+        """
+        found = await self._numbers(places)
+        numbers = [copies[-1] for copies in found.values()]
+        texts = await self._shown(numbers, MESSAGE_LINES, MESSAGE_LIMIT + len(_CRLF), _joined)
+        return {
+            place: text[:MESSAGE_LIMIT] for place, text in zip(found, texts, strict=True) if text is not None
+        }
 
-    async def delete(self, uids: Sequence[str]) -> None:
+    async def delete(self, places: Sequence[Place]) -> None:
         """Marks these messages; they go when :meth:`finish` returns (RFC 1939 sections 5 and 6).
 
         Raises:
             RemoteFault: the server refuses.
         """
-        numbers = await self._listed()
-        marks = [pop3.dele(number) for uid in uids for number in numbers.get(uid, ())]
-        window = WINDOW if self._offers("PIPELINING") else 1
-        for start in range(0, len(marks), window):
-            for reply in await self._run_all(marks[start : start + window]):
-                if not reply.ok:
-                    raise _refused("the server refused to delete our message", reply)
+        found = await self._numbers(places)
+        marks = [number for numbers in found.values() for number in numbers]
+        for number, reply in zip(marks, await self.run([pop3.dele(n) for n in marks]), strict=True):
+            if not reply.ok:
+                raise refused("the server refused to delete our message", reply)
+            self._marked.add(number)
+
+    async def wait(self, longest_s: float) -> bool:
+        """Lets the time pass: nothing new shows before the next session."""
+        await asyncio.sleep(longest_s)
+        return False
+
+    async def facts(self) -> MailboxFacts:
+        """How many messages there are, and their size.
+
+        Raises:
+            RemoteFault: the server does not say, or answers out of the protocol.
+        """
+        listing = await self._listed()
+        return MailboxFacts(listing.total, listing.size_bytes, folders={"": listing.total})
 
     async def finish(self) -> None:
         """Quits, which is what deletes, and closes the connection.
@@ -226,65 +160,52 @@ class Pop3Session:
             RemoteFault: QUIT was not confirmed; the messages are still there (RFC 1939 section 6).
         """
         try:
-            await self._succeed("the server did not carry out the deletions", pop3.QUIT)
+            await self.succeed("the server did not carry out the deletions", pop3.QUIT)
         finally:
             self.abort()
 
-    def abort(self) -> None:
-        """Closes the connection at once."""
-        self.stream.close()
+    async def _listed(self) -> Listing:
+        if self._listing is None:
+            reply = await self.succeed("the server does not count its messages (STAT)", pop3.STAT)
+            self._listing = Listing(self, *pop3.statistics(reply))
+        return self._listing
 
-    def _offers(self, capability: str) -> bool:
-        return capability in (self._capabilities or ())
+    async def _numbers(self, places: Sequence[Place]) -> dict[Place, list[int]]:
+        """The numbers of the messages that are still there; identical copies may share a unique-id."""
+        found = await (await self._listed()).find({place.uid for place in places})
+        numbers = {
+            Place("", uid): [n for n in known if n not in self._marked] for uid, known in found.items()
+        }
+        return {place: left for place, left in numbers.items() if left}
 
-    async def _succeed(self, failure: str, command: Command) -> Reply:
-        reply = await self._run(command)
-        if not reply.ok:
-            raise _refused(failure, reply)
-        return reply
+    async def _shown(
+        self, numbers: Sequence[int], lines: int, keep: int, take: Callable[[Sequence[bytes]], bytes]
+    ) -> list[bytes | None]:
+        """What is taken of each message; None of those that the server cannot show, or that are empty."""
+        taken: list[bytes | None] = []
+        for start in range(0, len(numbers), self.window):
+            commands = [pop3.top(number, lines, keep) for number in numbers[start : start + self.window]]
+            for reply in await self.run(commands):
+                if not reply.ok and not self.offers("TOP"):
+                    raise refused("the server does not show headers (TOP)", reply)
+                taken.append(take(reply.lines) if reply.ok and any(reply.lines) else None)
+        return taken
 
-    async def _run(self, command: Command, *, challenged: bool = False) -> Reply:
-        (reply,) = await self._run_all([command], challenged=challenged)
-        return reply
+    def _fields_of(self, lines: Sequence[bytes]) -> bytes:
+        """The lines of the named fields, continuations included, and the empty line that ends a header.
 
-    async def _run_all(self, commands: Sequence[Command], *, challenged: bool = False) -> list[Reply]:
-        self.stream.write(self._client.send(*commands))
-        replies = [await next_reply(self.stream, self._client) for _ in commands]
-        if not challenged and any(reply.state is State.CHALLENGE for reply in replies):
-            raise RemoteFault(FaultCode.PROTOCOL, "the server sent a challenge where none belongs")
-        return replies
-
-
-def _said(reply: Reply) -> str:
-    code = f"[{reply.code}] " if reply.code else ""
-    return f"{code}{reply.text}"[:TEXT_LIMIT]
-
-
-def _refused(failure: str, reply: Reply) -> RemoteFault | LocalFault:
-    if reply.code in _OURS or our_doing(reply.text):
-        return LocalFault(FaultCode.IN_USE, f"the mailbox is in use: {_said(reply)}")
-    return RemoteFault(FaultCode.REPLY, f"{failure}: {_said(reply)}")
-
-
-def _refused_login(reply: Reply) -> RemoteFault | LocalFault:
-    fault = _refused("the server could not log us in", reply)
-    if isinstance(fault, LocalFault) or reply.code in _TROUBLES:
-        return fault
-    return RemoteFault(FaultCode.AUTH, f"the login was refused: {_said(reply)}")
+        What follows it is the beginning of the body, which is kept within its limit.
+        """
+        kept = []
+        wanted = False
+        end = lines.index(b"") if b"" in lines else len(lines)
+        for line in lines[:end]:
+            if line[:1] not in (b" ", b"\t"):
+                wanted = line.partition(b":")[0].rstrip().lower() in self._names
+            if wanted:
+                kept.append(line)
+        return _joined([*kept, b""]) + _joined(lines[end + 1 :])[:BODY_LIMIT]
 
 
-def _fields_of(lines: Sequence[bytes], names: Sequence[bytes]) -> bytes:
-    """The lines of the named fields, continuations included, and the empty line that ends a header.
-
-    What follows it is the beginning of the body, which is kept within its limit.
-    """
-    kept = []
-    wanted = False
-    end = lines.index(b"") if b"" in lines else len(lines)
-    for line in lines[:end]:
-        if line[:1] not in (b" ", b"\t"):
-            wanted = line.partition(b":")[0].rstrip().lower() in names
-        if wanted:
-            kept.append(line)
-    header = b"".join(line + b"\r\n" for line in [*kept, b""])
-    return header + b"".join(line + b"\r\n" for line in lines[end + 1 :])[:BODY_LIMIT]
+def _joined(lines: Sequence[bytes]) -> bytes:
+    return b"".join(line + _CRLF for line in lines)

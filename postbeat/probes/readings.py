@@ -74,6 +74,11 @@ class Readings:
         self.reply = line
         self.timeline.reply(line)
 
+    def logged_in(self) -> None:
+        """The mailbox is open: responseTime, which began when the connection was established, ends."""
+        if (connected_us := self.timeline.ended_us("connect")) is not None:
+            self._response_us = self.timeline.now_us() - connected_us
+
     def may_send(self) -> None:
         """The reply that allows the first byte of the message is there: responseTime ends."""
         if self._connected_us is not None:
@@ -91,6 +96,7 @@ class Readings:
             "connectTime": timeline.took_us("connect"),
             "SSLHandshakeTime": timeline.took_us("tls"),
             "responseTime": self._response_us,
+            "loginTime": timeline.took_us("login"),
             "uploadTime": timeline.took_us("upload"),
         }
         return {name: value for name, value in found.items() if value is not None}

@@ -6,17 +6,14 @@ way at a time: that is all a reader needs, and it leaves no doubt whose answer a
 
 from __future__ import annotations
 
-import base64
-import re
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from postbeat.model import FaultCode, LocalFault, RemoteFault
+from postbeat.model import FaultCode, RemoteFault
 from postbeat.wire import imap4reply
+from postbeat.wire.imap4args import Argument, Literal
 from postbeat.wire.imap4reply import Continuation, Data, Reply, Status
-from postbeat.wire.line import LineBuffer, argument, malformed
+from postbeat.wire.line import LineBuffer, malformed
 
 # Bytes of one line. Protects memory; a SEARCH that finds 100,000 messages fits.
 LINE_LIMIT = 1 << 20
@@ -26,28 +23,30 @@ LITERAL_LIMIT = 1 << 20
 REPLY_LIMIT = 2 << 20
 # Literals of one reply. Protects memory from millions of empty ones.
 PARTS_LIMIT = 64
+# Bytes of a literal that a server with LITERAL- takes without being asked (RFC 7888 section 5).
+SMALL_LITERAL = 4096
 
-_ATOM = re.compile(rb"[A-Za-z0-9!#$&'+,./:;<=>?@^_`|~-]+")
-_QUOTABLE = re.compile(rb"[ -~]*")
-_ESCAPABLE = re.compile(rb'(["\\])')
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A string that goes over the wire as a literal (RFC 3501 section 4.3)."""
-
-    data: bytes
-
-
-Argument: TypeAlias = bytes | Literal
+# What IMAP4rev2 brings along, told or not (RFC 9051 appendix E), as far as we use it.
+REV2_BRINGS = frozenset(
+    [
+        *("ESEARCH", "IDLE", "LIST-EXTENDED", "LITERAL-", "MOVE", "NAMESPACE", "SASL-IR", "SPECIAL-USE"),
+        *("STATUS=SIZE", "UIDPLUS"),
+    ]
+)
 
 
 @dataclass(slots=True)
 class Folder:
-    """The selected mailbox, as far as the server told. ``announced`` counts what came after the SELECT."""
+    """The selected mailbox, as far as the server told.
+
+    ``announced`` counts what came after the SELECT, until it is shown; ``arrived`` and ``expunged`` count all
+    that ever came and went since.
+    """
 
     exists: int = 0
     announced: int = 0
+    arrived: int = 0
+    expunged: int = 0
     uidvalidity: int | None = None
     uidnext: int | None = None
     read_only: bool = False
@@ -59,71 +58,16 @@ class _UnderWay:
     parts: deque[bytes] = field(default_factory=deque)
 
 
-def astring(text: str, what: str, code: FaultCode = FaultCode.SECRET) -> Argument:
-    """A string as a command's argument: an atom, quoted, or a literal where it is not ASCII.
-
-    Raises:
-        LocalFault: it holds CR, LF or NUL. The message names ``what``, never the text.
-    """
-    data = argument(text, what, code)
-    if _ATOM.fullmatch(data) and data.upper() != b"NIL":
-        return data
-    if _QUOTABLE.fullmatch(data):
-        return b'"' + _ESCAPABLE.sub(rb"\\\1", data) + b'"'
-    return Literal(data)
-
-
-def folder_name(text: str) -> Argument:
-    """A mailbox name in modified UTF-7 (RFC 3501 section 5.1.3).
-
-    Raises:
-        LocalFault: it holds CR, LF or NUL.
-    """
-    argument(text, "the folder", FaultCode.INTERNAL)
-    encoded = []
-    for run in re.findall(r"[ -~]+|[^ -~]+", text):
-        if run.isascii() and run.isprintable():
-            encoded.append(run.replace("&", "&-"))
-        else:
-            packed = base64.b64encode(run.encode("utf-16-be")).decode("ascii")
-            encoded.append(f"&{packed.rstrip('=').replace('/', ',')}-")
-    return astring("".join(encoded), "the folder", FaultCode.INTERNAL)
-
-
-def uid_set(uids: Iterable[int]) -> bytes:
-    """UIDs as a sequence set (RFC 3501 section 9)."""
-    return b",".join(b"%d" % uid for uid in uids)
-
-
-def header_fields(fields: Sequence[str], limit: int) -> bytes:
-    """The data item for these fields of a header, at most ``limit`` bytes of them, that sets no flag.
-
-    RFC 3501 section 6.4.5: PEEK does not set Seen. The partial ``<0.limit>`` bounds what a stranger's mail
-    can make the server send.
-
-    Raises:
-        LocalFault: a name is not that of a header field (RFC 5322 section 2.2).
-    """
-    for name in fields:
-        if not re.fullmatch(r"[!#$&'*+.0-9A-Z^_`a-z|~-]+", name):
-            raise LocalFault(FaultCode.INTERNAL, f"{name!r} is no name of a header field")
-    return b"BODY.PEEK[HEADER.FIELDS (%b)]<0.%d>" % (" ".join(fields).encode("ascii"), limit)
-
-
-def body_beginning(limit: int) -> bytes:
-    """The data item for the first ``limit`` bytes of a body (RFC 3501 section 6.4.5), that sets no flag."""
-    return b"BODY.PEEK[TEXT]<0.%d>" % limit
-
-
 class Imap4Client:
     """The replies of one connection, and the state that they amount to.
 
     ``capabilities`` is None while the server has not told them since the last change that could alter them
-    (RFC 3501 sections 6.2.1 and 6.2.2).
+    (RFC 3501 sections 6.2.1 and 6.2.2). ``enabled`` is what ENABLE has switched on (RFC 5161).
     """
 
     def __init__(self) -> None:
         self.capabilities: frozenset[str] | None = None
+        self.enabled: frozenset[str] = frozenset()
         self.folder = Folder()
         self._buffer = LineBuffer()
         self._parts: list[bytes] = []
@@ -137,20 +81,43 @@ class Imap4Client:
         """Bytes received that belong to no reply yet."""
         return len(self._buffer) + self._size
 
+    @property
+    def rev2(self) -> bool:
+        """Whether IMAP4rev2 is spoken now: it is enabled, or all that there is (RFC 9051 section 6.3.1)."""
+        offered = self.capabilities or frozenset()
+        return "IMAP4REV2" in self.enabled or ("IMAP4REV2" in offered and "IMAP4REV1" not in offered)
+
+    def offers(self, capability: str) -> bool:
+        """Whether the server has this capability, given in capitals."""
+        return capability in (self.capabilities or ()) or (self.rev2 and capability in REV2_BRINGS)
+
     def send(self, *words: Argument) -> bytes:
-        """The bytes that begin a command; :meth:`proceed` has the rest where an argument is a literal."""
+        """The bytes that begin a command; :meth:`proceed` has the rest where a literal must be asked for.
+
+        A login may change the capabilities, and a SELECT leaves the folder: both are forgotten then.
+        """
         self._count += 1
         tag = f"A{self._count}"
         parts = [tag.encode("ascii")]
         for word in words:
-            if isinstance(word, Literal):
+            if not isinstance(word, Literal):
+                parts[-1] += b" " + word
+            elif self._takes_unasked(len(word.data)):
+                parts[-1] += b" {%d+}\r\n" % len(word.data) + word.data
+            else:
                 parts[-1] += b" {%d}\r\n" % len(word.data)
                 parts.append(word.data)
-            else:
-                parts[-1] += b" " + word
         parts[-1] += b"\r\n"
         self._under_way = _UnderWay(tag, deque(parts[1:]))
+        if words[0] in (b"LOGIN", b"AUTHENTICATE"):
+            self.forget_capabilities()
+        elif words[0] in (b"SELECT", b"EXAMINE"):
+            self.folder = Folder()
         return parts[0]
+
+    def _takes_unasked(self, size: int) -> bool:
+        """Whether a literal may follow at once (RFC 7888)."""
+        return self.offers("LITERAL+") or (self.offers("LITERAL-") and size <= SMALL_LITERAL)
 
     def proceed(self) -> bytes | None:
         """What the server's continuation asks for: the next literal, or None where there is none."""
@@ -162,7 +129,7 @@ class Imap4Client:
         return isinstance(reply, Status) and reply.tag != ""
 
     def forget_capabilities(self) -> None:
-        """To be called before a login and after a TLS handshake, which change them."""
+        """To be called after a TLS handshake, which changes them (RFC 3501 section 6.2.1)."""
         self.capabilities = None
 
     def receive(self, data: bytes) -> None:
@@ -224,33 +191,36 @@ class Imap4Client:
             self.folder.uidnext = imap4reply.number_of(reply.argument.encode(), line)
         elif reply.code in ("READ-ONLY", "READ-WRITE"):
             self.folder.read_only = reply.code == "READ-ONLY"
+        elif reply.code == "CLOSED":
+            self.folder = Folder()  # what came before was about the folder that was left (RFC 9051 7.1)
 
     def _note_data(self, reply: Data) -> None:
         folder = self.folder
         if reply.word == "CAPABILITY":
-            self.capabilities = frozenset(word.decode("ascii", "replace").upper() for word in reply.words)
+            self.capabilities = _words(reply)
+        elif reply.word == "ENABLED":
+            self.enabled |= _words(reply)
         elif reply.word == "EXISTS":
-            folder.announced += max(0, reply.number - folder.exists)
+            came = max(0, reply.number - folder.exists)
+            folder.announced += came
+            folder.arrived += came
             folder.exists = reply.number
         elif reply.word == "EXPUNGE":
+            folder.expunged += 1
             folder.exists = max(0, folder.exists - 1)
 
 
-def search_result(replies: Iterable[Reply]) -> list[int]:
-    """The UIDs of a UID SEARCH (RFC 3501 section 7.2.5).
-
-    Raises:
-        RemoteFault: one of them is no number.
-    """
-    found: list[int] = []
-    for reply in replies:
-        if isinstance(reply, Data) and reply.word == "SEARCH":
-            found.extend(imap4reply.number_of(word, b"SEARCH " + word) for word in reply.words)
-    return found
+def _words(reply: Data) -> frozenset[str]:
+    return frozenset(
+        word.decode("ascii", "replace").upper() for word in reply.values if isinstance(word, bytes)
+    )
 
 
 def goodbye(reply: Reply) -> RemoteFault | None:
     """The fault of a BYE, with which the server ends the connection (RFC 3501 section 7.1.5), or None."""
-    if isinstance(reply, Status) and reply.status == "BYE":
-        return RemoteFault(FaultCode.DISCONNECTED, f"the server ended the session: {reply.text}")
-    return None
+    return ended(reply) if isinstance(reply, Status) and reply.status == "BYE" else None
+
+
+def ended(bye: Status) -> RemoteFault:
+    """The fault of a BYE."""
+    return RemoteFault(FaultCode.DISCONNECTED, f"the server ended the session: {bye.text}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from postbeat.wire.line import TEXT_LIMIT, malformed, shown
@@ -24,15 +24,24 @@ _STATUS = re.compile(
 )
 _NUMBERED = re.compile(rb"([0-9]{1,10}) ([A-Za-z]{1,32})(?: (.*))?", re.DOTALL)
 _WORD = re.compile(rb"([A-Za-z][!-~]{0,63})(?: +(.*))?", re.DOTALL)
-_LITERAL = re.compile(rb"\{([0-9]{1,10})\}$")
+# A literal8 (RFC 3516) has a tilde; it may hold NULs, which no literal of ours minds.
+_LITERAL = re.compile(rb"~?\{([0-9]{1,10})\}$")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
+_LARGE_NUMBER = re.compile(rb"[0-9]{1,19}")
 # An atom may carry a section, BODY[HEADER.FIELDS (DATE "TO")]<0>, with spaces and parentheses of its own.
 _TOKEN = re.compile(
     rb' *(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]|\\.)*)"'
     rb'|(?P<atom>[^\s()"\[]+(?:\[[^\]]*\][^\s()"]*)?|\[[^\]]*\][^\s()"]*))',
     re.DOTALL,
 )
+# Elsewhere a bracket is a character like any other: a folder may be called so.
+_PLAIN_TOKEN = re.compile(
+    rb' *(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<atom>[^\s()"]+))', re.DOTALL
+)
+_SECTION = re.compile(rb"BODY\[(HEADER|TEXT|)(?:\]|\.)")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+# Answers that are lists of values; all others are words.
+_VALUED = frozenset({"ESEARCH", "LIST", "STATUS", "NAMESPACE", "QUOTA", "QUOTAROOT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,17 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """An untagged answer: its word in capitals, its number if it has one, and its words, unparsed."""
+    """An untagged answer: its word in capitals, its number if it has one, and its values.
+
+    :mod:`postbeat.wire.imap4data` reads them. Values of an answer that is not known there are its words.
+    """
 
     word: str
     number: int = 0
-    words: tuple[bytes, ...] = ()
+    values: tuple[Value, ...] = ()
+    line: bytes = field(
+        default=b"", repr=False, compare=False
+    )  # its beginning, to be shown where it is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +90,15 @@ class Fetch:
     """An untagged FETCH: what it tells of a message.
 
     ``header`` is None where the answer holds none (an announcement of flags, say), and empty where the
-    server had none to give. ``text`` is the beginning of the body, or empty.
+    server had none to give. ``text`` is the beginning of the body, or empty; ``message`` is the beginning of
+    the whole message, or empty.
     """
 
     number: int
     uid: int | None
     header: bytes | None
     text: bytes = b""
+    message: bytes = b""
 
 
 Reply: TypeAlias = Continuation | Status | Data | Fetch
@@ -128,8 +145,14 @@ def _untagged(parts: Sequence[bytes]) -> Reply:
             return _fetch(number, [match[3] or b"", *parts[1:]], parts[0])
         return Data(word, number)
     if match := _WORD.fullmatch(line):
-        return Data(match[1].upper().decode("ascii"), words=tuple((match[2] or b"").split()))
+        return _data(match[1].upper().decode("ascii"), [match[2] or b"", *parts[1:]], parts[0])
     raise malformed("the server sent an answer that is not in the protocol", parts[0])
+
+
+def _data(word: str, parts: Sequence[bytes], line: bytes) -> Data:
+    if word in _VALUED:
+        return Data(word, values=values(parts, line, _PLAIN_TOKEN), line=line)
+    return Data(word, values=tuple(parts[0].split()), line=line)
 
 
 def _status(tag: str, match: re.Match[bytes]) -> Status:
@@ -150,21 +173,17 @@ def _fetch(number: int, parts: Sequence[bytes], line: bytes) -> Fetch:
         raise malformed("the server sent a FETCH that is not in the protocol", line)
     items = parsed[0]
     uid = None
-    header = None
-    text = b""
+    sections: dict[bytes, bytes] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
         name = key.upper() if isinstance(key, bytes) else b""
         if name == b"UID":
             uid = number_of(value, line)
-        elif name.startswith(b"BODY[HEADER"):
+        elif section := _SECTION.match(name):
             if isinstance(value, tuple):
-                raise malformed("the server sent a header that is a list", line)
-            header = value or b""
-        elif name.startswith(b"BODY[TEXT]"):
-            if isinstance(value, tuple):
-                raise malformed("the server sent a text that is a list", line)
-            text = value or b""
-    return Fetch(number, uid, header, text)
+                raise malformed("the server sent a part of a message that is a list", line)
+            sections[section[1]] = value or b""
+    header, text = sections.get(b"HEADER"), sections.get(b"TEXT", b"")
+    return Fetch(number, uid, header, text, sections.get(b"", b""))
 
 
 def number_of(value: Value, line: bytes) -> int:
@@ -178,8 +197,21 @@ def number_of(value: Value, line: bytes) -> int:
     return int(value)
 
 
-def values(parts: Sequence[bytes], line: bytes) -> tuple[Value, ...]:
+def large_number_of(value: Value, line: bytes) -> int:
+    """A number of 63 bits (RFC 9051 section 9, RFC 9208 section 4.2.1).
+
+    Raises:
+        RemoteFault: the value is none; the message shows ``line``.
+    """
+    if not isinstance(value, bytes) or not _LARGE_NUMBER.fullmatch(value) or int(value) >> 63:
+        raise malformed("the server sent no number where one belongs", line)
+    return int(value)
+
+
+def values(parts: Sequence[bytes], line: bytes, token: re.Pattern[bytes] = _TOKEN) -> tuple[Value, ...]:
     """The values of a reply: atoms, strings and literals as bytes, NIL as None, lists as tuples.
+
+    ``token`` is what one value looks like: by default those of a FETCH, whose sections have brackets.
 
     Raises:
         RemoteFault: parentheses or quotes do not match, or are nested too deeply; shows ``line``.
@@ -190,17 +222,17 @@ def values(parts: Sequence[bytes], line: bytes) -> tuple[Value, ...]:
             stack[-1].append(part)
         else:
             last = index + 1 == len(parts)
-            _tokens(part if last else _LITERAL.sub(b"", part), stack, line)
+            _tokens(part if last else _LITERAL.sub(b"", part), stack, line, token)
     if len(stack) != 1:
         raise malformed("the server left a parenthesis open", line)
     return tuple(stack[0])
 
 
-def _tokens(text: bytes, stack: list[list[Value]], line: bytes) -> None:
+def _tokens(text: bytes, stack: list[list[Value]], line: bytes, token: re.Pattern[bytes]) -> None:
     at = 0
     text = text.rstrip(b" ")
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = token.match(text, at)
         if match is None:
             raise malformed("the server sent a list that is not in the protocol", line)
         at = match.end()

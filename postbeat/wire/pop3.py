@@ -1,4 +1,4 @@
-"""POP3 as a client speaks it, without I/O (RFC 1939, 2449, 2595, 5034): bytes in, replies out.
+"""POP3 as a client speaks it, without I/O (RFC 1939, 2449, 2595, 5034, 6856): bytes in, replies out.
 
 Commands are functions of bytes; :class:`Pop3Client` remembers which of them were sent, as only the command
 tells whether its reply has more than one line.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from postbeat.model import FaultCode, RemoteFault
@@ -27,6 +27,8 @@ STATUS_LIMIT = 512
 # Bytes of a client's line, its end included (RFC 2449 section 4, RFC 5034 section 4).
 COMMAND_LIMIT = 255
 
+_CRLF = b"\r\n"
+
 _STATUS = re.compile(
     rb"(\+OK|-ERR)(?:[ \t]+(?:\[([^\]\r\n]{1,64})\])?[ \t]*(.*))?", re.IGNORECASE | re.DOTALL
 )
@@ -34,6 +36,9 @@ _STATUS = re.compile(
 # hostile server learn the password from crafted timestamps that are not (CVE-2007-1558).
 _TIMESTAMP = re.compile(rb"<[!-;=?-\[\]-~]{1,250}@[!-;=?-\[\]-~]{1,250}>")
 _UIDL = re.compile(rb"([0-9]{1,9})[ \t]+([!-~]{1,255})[ \t]*")
+# A server may say more behind the two numbers (RFC 1939 section 5).
+_STAT = re.compile(r"([0-9]{1,9})[ \t]+([0-9]{1,18})(?:[ \t].*)?")
+_SECONDS = re.compile(r"[0-9]{1,6}")
 
 
 class State(Enum):
@@ -49,7 +54,8 @@ class Shape(Enum):
 
     LINE = "one line"
     LISTING = "status and lines, all needed"
-    HEADER = "status and a message's header, of which the beginning is enough"
+    ENTRY = "one line of a listing; or the listing, where a server does not see that only one was asked for"
+    TEXT = "status and a message, of which the beginning is enough"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Reply:
     """One reply. ``code`` is a response code in capitals such as IN-USE (RFC 2449 section 8), or empty.
 
     ``text`` is for people, printable and bounded; ``challenge`` is the base64 of a ``+`` line (RFC 5034);
-    ``lines`` are those of a multi-line reply, without their dot-stuffing.
+    ``lines`` are those of a multi-line reply, without their dot-stuffing, or the one of a listing.
     """
 
     state: State
@@ -74,10 +80,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its line, and the shape of the reply."""
+    """One command: its line, the shape of the reply, and how many bytes are kept of a TEXT."""
 
     line: bytes
     shape: Shape = Shape.LINE
+    keep: int = 0
 
 
 def user(name: str) -> Command:
@@ -115,13 +122,23 @@ def answer(response: bytes) -> Command:
 
 CAPA = Command(b"CAPA\r\n", Shape.LISTING)
 STLS = Command(b"STLS\r\n")
+STAT = Command(b"STAT\r\n")
 UIDL = Command(b"UIDL\r\n", Shape.LISTING)
+UTF8 = Command(b"UTF8\r\n")
 QUIT = Command(b"QUIT\r\n")
 
 
-def top(number: int, lines: int = 0) -> Command:
-    """TOP: the header of a message and so many lines of its body (RFC 1939 section 7)."""
-    return Command(b"TOP %d %d\r\n" % (number, lines), Shape.HEADER)
+def uidl(number: int) -> Command:
+    """UIDL of one message (RFC 1939 section 7)."""
+    return Command(b"UIDL %d\r\n" % number, Shape.ENTRY)
+
+
+def top(number: int, lines: int, keep: int) -> Command:
+    """TOP: the header of a message and so many lines of its body (RFC 1939 section 7).
+
+    Of these, ``keep`` bytes are kept; what exceeds them is read and dropped.
+    """
+    return Command(b"TOP %d %d\r\n" % (number, lines), Shape.TEXT, keep)
 
 
 def dele(number: int) -> Command:
@@ -145,6 +162,29 @@ def capabilities(lines: Sequence[bytes]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def login_delay_s(capabilities: Mapping[str, tuple[str, ...]]) -> float:
+    """How long logins must lie apart (RFC 2449 section 6.5), 0 where the server does not say it."""
+    seconds, *_ = capabilities.get("LOGIN-DELAY") or ("",)
+    return float(seconds) if _SECONDS.fullmatch(seconds) else 0.0
+
+
+def varies_by_user(capabilities: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the delay of this user is told only after the login (RFC 2449 section 6.5)."""
+    return "USER" in capabilities.get("LOGIN-DELAY", ())
+
+
+def statistics(reply: Reply) -> tuple[int, int]:
+    """The number of messages and of their bytes in a reply to STAT (RFC 1939 section 5).
+
+    Raises:
+        RemoteFault: it has no two numbers.
+    """
+    match = _STAT.fullmatch(reply.text)
+    if match is None:
+        raise malformed("the server's answer to STAT is not in the protocol", reply.text.encode("utf-8"))
+    return int(match[1]), int(match[2])
+
+
 def unique_ids(lines: Sequence[bytes]) -> list[tuple[int, str]]:
     """Message numbers and unique-ids of a UIDL reply (RFC 1939 section 7), in the server's order.
 
@@ -162,15 +202,11 @@ def unique_ids(lines: Sequence[bytes]) -> list[tuple[int, str]]:
 
 
 class Pop3Client:
-    """The replies of one connection, in the order of the commands sent; the greeting comes first.
+    """The replies of one connection, in the order of the commands sent; the greeting comes first."""
 
-    ``header_limit`` is how many bytes of a header are kept; what exceeds it is read and dropped.
-    """
-
-    def __init__(self, header_limit: int) -> None:
+    def __init__(self) -> None:
         self._buffer = LineBuffer()
-        self._pending: deque[Shape] = deque([Shape.LINE])
-        self._header_limit = header_limit
+        self._pending: deque[Command] = deque([Command(b"")])
         self._status: Reply | None = None
         self._lines: list[bytes] = []
         self._size = 0
@@ -185,7 +221,7 @@ class Pop3Client:
 
         More than one at a time is for servers with PIPELINING (RFC 2449 section 6.6).
         """
-        self._pending.extend(command.shape for command in commands)
+        self._pending.extend(commands)
         return b"".join(command.line for command in commands)
 
     def receive(self, data: bytes) -> None:
@@ -204,24 +240,25 @@ class Pop3Client:
                 return None
             if not self._pending:
                 raise malformed("the server sent an answer to no command", line)
-            shape = self._pending[0]
-            reply = _status(line)
-            if shape is Shape.LINE or not reply.ok:
+            status = _status(line)
+            reply = _whole(status, self._pending[0].shape)
+            if reply is not None:
                 self._pending.popleft()
                 return reply
-            self._status = reply
+            self._status = status
         return self._multi_line(self._status)
 
     def _multi_line(self, status: Reply) -> Reply | None:
-        header = self._pending[0] is Shape.HEADER
-        limit = self._header_limit if header else LINE_LIMIT
+        command = self._pending[0]
+        text = command.shape is Shape.TEXT
+        limit = command.keep if text else LINE_LIMIT
         while True:
-            line = self._buffer.line(limit, cut=header)
+            line = self._buffer.line(limit, cut=text)
             if line is None:
                 return None
             if line == b".":
                 break
-            self._keep(line.removeprefix(b"."), header=header)
+            self._keep(line.removeprefix(b"."), command)
         reply = Reply(status.state, status.code, status.text, lines=tuple(self._lines))
         self._pending.popleft()
         self._status = None
@@ -229,18 +266,30 @@ class Pop3Client:
         self._size = 0
         return reply
 
-    def _keep(self, line: bytes, *, header: bool) -> None:
-        self._size += len(line) + 2
-        if header:
-            if self._size <= self._header_limit:
-                self._lines.append(line)
+    def _keep(self, line: bytes, command: Command) -> None:
+        if command.shape is Shape.TEXT:
+            room = command.keep - self._size - len(_CRLF)
+            if room > 0 or (room == 0 and not line):
+                self._lines.append(line[:room])
+            self._size += len(line) + len(_CRLF)
             return
+        self._size += len(line) + len(_CRLF)
         self._lines.append(line)
         if self._size > LISTING_LIMIT or len(self._lines) > LISTING_LINES:
             raise RemoteFault(
                 FaultCode.PROTOCOL,
                 f"the server sent a listing of more than {LISTING_LIMIT} bytes or {LISTING_LINES} lines",
             )
+
+
+def _whole(status: Reply, shape: Shape) -> Reply | None:
+    """The reply of which this is the status line, if it has no other lines."""
+    if shape is Shape.LINE or not status.ok:
+        return status
+    line = status.text.encode("utf-8")
+    if shape is Shape.ENTRY and _UIDL.fullmatch(line):
+        return replace(status, lines=(line,))
+    return None
 
 
 def _status(line: bytes) -> Reply:

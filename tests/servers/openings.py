@@ -62,8 +62,9 @@ async def open_imap4(
     tls: ssl.SSLContext | None = None,
     **fields: Any,
 ) -> Imap4Session:
-    """An IMAP4 session on the scripted server."""
-    element = Imap4Element(name="box", port=server.port, **{"server": "127.0.0.1", **fields})
+    """An IMAP4 session on the scripted server, without a spam folder if no other is asked for."""
+    given = {"server": "127.0.0.1", "spamfolder": "", **fields}
+    element = Imap4Element(name="box", port=server.port, **given)
     return await imap4_session(element, login, timeline or Timeline(), FIELDS, tls)
 
 

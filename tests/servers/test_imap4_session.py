@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from postbeat.model import FaultCode, FaultError, Side
-from postbeat.probes import imap4
-from postbeat.probes.session import HEADER_LIMIT, Found, Memory
+from postbeat.probes import imap4delete, imap4folder
+from postbeat.probes.session import HEADER_LIMIT, Found, Memory, Place, Seen
 from tests.servers.conftest import Run
 from tests.servers.openings import IMAP4_IN, STARTTLS, imap4_script, open_imap4
 from tests.servers.scripted import Certificates, Cut, Send, Step, dialogue, scripted
@@ -28,11 +28,15 @@ def fetch(messages: str, *lines: str) -> str:
 
 def found(*uids: int) -> list[Found]:
     """What a scan finds of :func:`shown`."""
-    return [Found(str(uid), f"A: {uid}".encode()) for uid in uids]
+    return [Found(Place("INBOX", str(uid)), f"A: {uid}".encode()) for uid in uids]
 
 
 def knowing(highest: int, validity: int = 7) -> Memory:
-    return Memory(validity=str(validity), highest=highest)
+    return Memory({"INBOX": Seen(str(validity), highest)})
+
+
+def places(*uids: int) -> list[Place]:
+    return [Place("INBOX", str(uid)) for uid in uids]
 
 
 def script(*rest: str, exists: int = 0, uidnext: int = 1) -> list[Step]:
@@ -112,14 +116,52 @@ def test_a_new_uidvalidity_voids_the_memory(run: Run) -> None:
     run(test())
 
 
-def test_a_message_to_be_seen_again_is_shown_again(run: Run) -> None:
+def test_messages_to_be_seen_again_are_shown_again_as_long_as_they_are_there(run: Run) -> None:
     async def test() -> None:
-        again = fetch("9:*", shown(1, 9), shown(2, 10))
-        steps = script(fetch("1:*", shown(1, 9), shown(2, 10)), NOOP, again, exists=2, uidnext=11)
+        steps = script(
+            fetch("1:*", shown(1, 9), shown(2, 10)),
+            *(NOOP, fetch("8,9", shown(1, 9))),
+            *(
+                "C: {tag} NOOP\nS: * 3 EXISTS\nS: {tag} OK news",
+                fetch("11:*", shown(3, 11)),
+                fetch("9", shown(1, 9)),
+            ),
+            exists=2,
+            uidnext=11,
+        )
         async with scripted(steps) as server:
             session = await open_imap4(server)
             _, memory = await session.scan(Memory())
-            assert await session.scan(memory.without(["9"])) == (found(9, 10), knowing(10))
+            again = memory.showing(places(8, 9))
+            assert await session.scan(again) == (found(9), again)
+            again = memory.showing(places(9))
+            assert await session.scan(again) == (found(9, 11), knowing(11).showing(places(9)))
+            session.abort()
+
+    run(test())
+
+
+def test_many_to_be_seen_again_are_asked_for_some_at_a_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap4folder, "WINDOW", 2)
+
+    async def test() -> None:
+        steps = script(fetch("1,2", shown(1, 1), shown(2, 2)), fetch("3", shown(3, 3)), exists=3, uidnext=4)
+        async with scripted(steps) as server:
+            session = await open_imap4(server)
+            assert (await session.scan(knowing(3).showing(places(3, 1, 2))))[0] == found(1, 2, 3)
+            session.abort()
+
+    run(test())
+
+
+def test_a_new_uidvalidity_voids_what_should_be_seen_again(run: Run) -> None:
+    async def test() -> None:
+        async with scripted(script(exists=0, uidnext=1)) as server:
+            session = await open_imap4(server)
+            old = knowing(9, validity=6).showing([*places(9), Place("Junk", "9")])
+            assert await session.scan(old) == ([], knowing(0).showing([Place("Junk", "9")]))
             session.abort()
 
     run(test())
@@ -164,14 +206,18 @@ def test_a_message_that_is_announced_before_it_is_there_is_looked_at_again(run: 
 
 
 def test_a_message_that_never_gets_there_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap4, "LOOKS_LIMIT", 3)
+    monkeypatch.setattr(imap4folder, "LOOKS_LIMIT", 3)
 
     async def test() -> None:
         look = fetch("8:*", "S: * 1 FETCH (UID 8 BODY[HEADER.FIELDS (X)] NIL)")
         steps = script(look, NOOP, look, NOOP, look, NOOP, exists=1, uidnext=9)
         async with scripted(steps) as server:
             session = await open_imap4(server)
-            assert [(await session.scan(knowing(7)))[1].highest for _ in range(3)] == [7, 7, 8]
+            assert [(await session.scan(knowing(7)))[1].folders["INBOX"].highest for _ in range(3)] == [
+                7,
+                7,
+                8,
+            ]
             assert await session.scan(knowing(8)) == ([], knowing(8))
             session.abort()
 
@@ -181,7 +227,7 @@ def test_a_message_that_never_gets_there_is_given_up(run: Run, monkeypatch: pyte
 def test_an_announced_message_that_no_reply_shows_is_looked_for_a_while(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap4, "LOOKS_LIMIT", 2)
+    monkeypatch.setattr(imap4folder, "LOOKS_LIMIT", 2)
 
     async def test() -> None:
         arrival = "C: {tag} NOOP\nS: * 2 EXISTS\nS: {tag} OK news"
@@ -209,8 +255,8 @@ def uid_of(number: int, uid: int) -> str:
 def test_a_backlog_is_taken_in_bounded_windows_over_several_looks(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap4, "WINDOW", 2)
-    monkeypatch.setattr(imap4, "SCAN_LIMIT", 4)
+    monkeypatch.setattr(imap4folder, "WINDOW", 2)
+    monkeypatch.setattr(imap4folder, "SCAN_LIMIT", 4)
 
     async def test() -> None:
         steps = script(
@@ -239,8 +285,8 @@ def test_a_backlog_is_taken_in_bounded_windows_over_several_looks(
 
 
 def test_headers_of_one_look_are_bounded_in_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap4, "WINDOW", 1)
-    monkeypatch.setattr(imap4, "SCAN_BYTES", 8)
+    monkeypatch.setattr(imap4folder, "WINDOW", 1)
+    monkeypatch.setattr(imap4folder, "SCAN_BYTES", 8)
 
     async def test() -> None:
         steps = script(by_number(1, 1, 10), by_number(2, 2, 20), exists=3, uidnext=31)
@@ -282,14 +328,14 @@ def test_deleting_with_uidplus_expunges_these_uids_only(run: Run) -> None:
         async with scripted(steps) as server:
             session = await open_imap4(server)
             await session.delete([])
-            await session.delete(["8", "9"])
+            await session.delete(places(8, 9))
             await session.finish()
 
     run(test())
 
 
 def test_many_are_deleted_with_commands_of_bounded_length(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap4, "WINDOW", 2)
+    monkeypatch.setattr(imap4delete, "WINDOW", 2)
 
     async def test() -> None:
         steps = script(
@@ -300,7 +346,7 @@ def test_many_are_deleted_with_commands_of_bounded_length(run: Run, monkeypatch:
         )
         async with scripted(steps) as server:
             session = await open_imap4(server)
-            await session.delete(["1", "2", "3"])
+            await session.delete(places(1, 2, 3))
             session.abort()
 
     run(test())
@@ -326,7 +372,7 @@ def test_without_uidplus_nothing_is_expunged_while_a_strangers_mail_is_flagged(
         ]
         async with scripted(steps) as server:
             session = await open_imap4(server)
-            await session.delete(["8", "9"])
+            await session.delete(places(8, 9))
             await session.finish()
 
     run(test())
@@ -341,7 +387,7 @@ def test_nothing_is_deleted_from_a_read_only_folder(run: Run) -> None:
         async with scripted(steps) as server:
             session = await open_imap4(server)
             with pytest.raises(FaultError, match="the folder is read-only") as caught:
-                await session.delete(["1"])
+                await session.delete(places(1))
             session.abort()
         assert (caught.value.side, caught.value.code) == (Side.REMOTE, FaultCode.REPLY)
 
@@ -353,6 +399,7 @@ def test_nothing_is_deleted_from_a_read_only_folder(run: Run) -> None:
     [
         ("S: {tag} NO no such folder", Side.REMOTE, FaultCode.REPLY),
         ("S: {tag} NO [INUSE] somebody has it", Side.LOCAL, FaultCode.IN_USE),
+        ("S: {tag} NO [OVERQUOTA] over command or bandwidth limits", Side.LOCAL, FaultCode.THROTTLED),
         ("S: * 1 EXISTS\nS: {tag} OK no uidvalidity", Side.REMOTE, FaultCode.REPLY),
         ("S: * BYE going down", Side.REMOTE, FaultCode.DISCONNECTED),
         ("S: + more?", Side.REMOTE, FaultCode.PROTOCOL),
@@ -373,20 +420,25 @@ def test_a_folder_that_cannot_be_used_is_laid_at_the_right_door(
 
 
 @pytest.mark.parametrize(
-    ("greeting", "code"),
+    ("greeting", "side", "code"),
     [
-        ("* BYE too busy", FaultCode.DISCONNECTED),
-        ("* NO not today", FaultCode.REPLY),
-        ("* 1 EXISTS", FaultCode.PROTOCOL),
-        ("A1 OK hello", FaultCode.PROTOCOL),
+        ("* BYE too busy", Side.REMOTE, FaultCode.DISCONNECTED),
+        ("* BYE Too many connections", Side.LOCAL, FaultCode.IN_USE),
+        ("* BYE [LIMIT] enough", Side.LOCAL, FaultCode.THROTTLED),
+        ("* BYE connecting too fast", Side.LOCAL, FaultCode.THROTTLED),
+        ("* NO not today", Side.REMOTE, FaultCode.REPLY),
+        ("* 1 EXISTS", Side.REMOTE, FaultCode.PROTOCOL),
+        ("A1 OK hello", Side.REMOTE, FaultCode.PROTOCOL),
     ],
 )
-def test_a_greeting_that_is_none_is_the_servers_fault(run: Run, greeting: str, code: FaultCode) -> None:
+def test_a_greeting_that_is_none_is_laid_at_the_right_door(
+    run: Run, greeting: str, side: Side, code: FaultCode
+) -> None:
     async def test() -> None:
         async with scripted(dialogue(f"S: {greeting}")) as server:
             with pytest.raises(FaultError) as caught:
                 await open_imap4(server)
-        assert (caught.value.side, caught.value.code) == (Side.REMOTE, code)
+        assert (caught.value.side, caught.value.code) == (side, code)
 
     run(test())
 

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import pytest
 
+from postbeat.delivery import MailboxFacts
 from postbeat.model import FaultCode, FaultError, Side
-from postbeat.probes import pop3
-from postbeat.probes.session import HEADER_LIMIT, Found, Memory
+from postbeat.probes import pop3login
+from postbeat.probes.login import Login
+from postbeat.probes.pop3 import MESSAGE_LINES
+from postbeat.probes.session import HEADER_LIMIT, MESSAGE_LIMIT, Found, Memory, Place
 from tests.servers.conftest import Run
 from tests.servers.openings import open_pop3, pop3_script
+from tests.servers.pop3drop import places, uids_of
 from tests.servers.scripted import Cut, Expect, Send, Step, dialogue, scripted
 
 QUIT = "C: QUIT\nS: +OK bye"
 
 
 def listing(*uids: str) -> str:
-    """UIDL and its answer."""
+    """STAT and UIDL and their answers."""
     lines = [f"S: {number} {uid}" for number, uid in enumerate(uids, 1)]
-    return "\n".join(["C: UIDL", "S: +OK", *lines, "S: ."])
+    return "\n".join([stat(len(uids)), "C: UIDL", "S: +OK", *lines, "S: ."])
+
+
+def stat(count: int) -> str:
+    """STAT and its answer."""
+    return f"C: STAT\nS: +OK {count} {320 * count}"
 
 
 def top(number: int, *lines: str) -> str:
     """TOP and its answer."""
     return "\n".join([f"C: TOP {number} 0", "S: +OK", *(f"S: {line}" for line in lines), "S: ."])
-
-
-def knowing(*uids: str) -> Memory:
-    return Memory(uidls=frozenset(uids))
 
 
 def script(*rest: str) -> list[Step]:
@@ -38,27 +43,18 @@ def without(capability: bytes, steps: list[Step]) -> list[Step]:
     return [step for step in steps if step != Send(capability + b"\r\n")]
 
 
-def test_known_messages_are_not_looked_at_and_departed_ones_are_forgotten(run: Run) -> None:
-    async def test() -> None:
-        async with scripted(script(listing("a", "c"), QUIT)) as server:
-            session = await open_pop3(server)
-            assert await session.scan(knowing("a", "b", "c")) == ([], knowing("a", "c"))
-            await session.finish()
-
-    run(test())
-
-
 def test_of_a_new_message_only_the_fields_asked_for_are_kept(run: Run) -> None:
     async def test() -> None:
         steps = script(
-            listing("a", "b"),
-            top(2, "Subject: X-Postbeat", "RECEIVED: from x", "\tby y", "x-postbeat : 1", "To: z", " x", ""),
+            listing("b"),
+            top(1, "Subject: X-Postbeat", "RECEIVED: from x", "\tby y", "x-postbeat : 1", "To: z", " x", ""),
             QUIT,
         )
         async with scripted(steps) as server:
             session = await open_pop3(server)
             header = b"RECEIVED: from x\r\n\tby y\r\nx-postbeat : 1\r\n\r\n"
-            assert await session.scan(knowing("a")) == ([Found("b", header)], knowing("a", "b"))
+            ((message,), _) = await session.scan(Memory())
+            assert message == Found(Place("", "b"), header)
             await session.finish()
 
     run(test())
@@ -68,43 +64,24 @@ def test_a_message_of_a_stranger_is_remembered_without_its_header(run: Run) -> N
     async def test() -> None:
         async with scripted(script(listing("a"), top(1, "Subject: x", ""))) as server:
             session = await open_pop3(server)
-            assert await session.scan(Memory()) == ([Found("a", b"\r\n")], knowing("a"))
+            ((message,), memory) = await session.scan(Memory())
+            assert message == Found(Place("", "a"), b"\r\n")
+            assert await session.scan(memory) == ([], memory)
             session.abort()
 
     run(test())
 
 
 @pytest.mark.parametrize("answer", ["S: +OK\nS: .", "S: +OK\nS: \nS: .", "S: -ERR message is not there yet"])
-def test_a_message_that_is_announced_before_it_is_there_is_not_remembered(run: Run, answer: str) -> None:
+def test_a_message_that_is_announced_before_it_is_there_is_tried_again(run: Run, answer: str) -> None:
     async def test() -> None:
         steps = script(listing("a", "b"), f"C: TOP 1 0\n{answer}", top(2, "X-Postbeat: 2", ""))
         async with scripted(steps) as server:
             session = await open_pop3(server)
             found, memory = await session.scan(Memory())
-            assert [message.uid for message in found] == ["b"]
-            assert memory == knowing("b")
+            assert uids_of(found) == ["b"]
+            assert memory.unread == {"a": 1}
             session.abort()
-
-    run(test())
-
-
-def test_a_backlog_is_taken_oldest_first_over_several_looks(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pop3, "SCAN_LIMIT", 2)
-
-    async def test() -> None:
-        steps = script(
-            listing("a", "b", "c"), top(1, "To: 1", ""), top(2, "To: 2", ""), top(3, "To: 3", ""), QUIT
-        )
-        async with scripted(steps) as server:
-            session = await open_pop3(server)
-            found, memory = await session.scan(Memory())
-            assert [message.uid for message in found] == ["a", "b"]
-            found, memory = await session.scan(memory)
-            assert [message.uid for message in found] == ["c"]
-            assert memory == knowing("a", "b", "c")
-            await session.finish()
 
     run(test())
 
@@ -112,7 +89,7 @@ def test_a_backlog_is_taken_oldest_first_over_several_looks(
 def test_commands_are_sent_together_where_the_server_takes_them(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pop3, "WINDOW", 2)
+    monkeypatch.setattr(pop3login, "WINDOW", 2)
 
     async def test() -> None:
         steps = script(
@@ -127,8 +104,8 @@ def test_commands_are_sent_together_where_the_server_takes_them(
         async with scripted(steps) as server:
             session = await open_pop3(server)
             found, _ = await session.scan(Memory())
-            assert [message.uid for message in found] == ["a", "b", "c"]
-            await session.delete(["a", "b"])
+            assert uids_of(found) == ["a", "b", "c"]
+            await session.delete(places("a", "b"))
             await session.finish()
 
     run(test())
@@ -160,7 +137,7 @@ def test_copies_with_one_unique_id_are_deleted_together(run: Run) -> None:
         async with scripted(steps) as server:
             session = await open_pop3(server)
             await session.scan(Memory())
-            await session.delete(["a", "gone"])
+            await session.delete(places("a", "gone"))
             await session.finish()
 
     run(test())
@@ -169,7 +146,7 @@ def test_copies_with_one_unique_id_are_deleted_together(run: Run) -> None:
 @pytest.mark.parametrize(
     ("capability", "rest", "message"),
     [
-        (b"UIDL", "C: UIDL\nS: -ERR what?", "no unique-ids"),
+        (b"UIDL", f"{stat(1)}\nC: UIDL\nS: -ERR what?", "no unique-ids"),
         (b"TOP", f"{listing('a')}\nC: TOP 1 0\nS: -ERR what?", "does not show headers"),
     ],
 )
@@ -190,10 +167,12 @@ def test_a_server_without_what_reading_needs_is_at_fault(
 @pytest.mark.parametrize(
     ("rest", "code"),
     [
-        ("C: UIDL\nS: +OK\nS: one a\nS: .", FaultCode.PROTOCOL),
-        ("C: UIDL\nS: + YQ==", FaultCode.PROTOCOL),
-        ("C: UIDL\nS: what?", FaultCode.PROTOCOL),
-        ("C: UIDL\nS: -ERR [SYS/TEMP] later", FaultCode.REPLY),
+        (f"{stat(1)}\nC: UIDL\nS: +OK\nS: one a\nS: .", FaultCode.PROTOCOL),
+        (f"{stat(1)}\nC: UIDL\nS: + YQ==", FaultCode.PROTOCOL),
+        ("C: STAT\nS: +OK many", FaultCode.PROTOCOL),
+        ("C: STAT\nS: -ERR what?", FaultCode.REPLY),
+        (f"{stat(1)}\nC: UIDL\nS: what?", FaultCode.PROTOCOL),
+        (f"{stat(1)}\nC: UIDL\nS: -ERR [SYS/TEMP] later", FaultCode.REPLY),
     ],
 )
 def test_a_listing_that_goes_wrong_is_the_servers_fault(run: Run, rest: str, code: FaultCode) -> None:
@@ -213,7 +192,7 @@ def test_a_refused_deletion_is_the_servers_fault(run: Run) -> None:
         async with scripted(script(listing("a"), "C: DELE 1\nS: -ERR read-only")) as server:
             session = await open_pop3(server)
             with pytest.raises(FaultError, match="refused to delete our message: read-only"):
-                await session.delete(["a"])
+                await session.delete(places("a"))
             session.abort()
 
     run(test())
@@ -230,7 +209,7 @@ def test_a_quit_that_is_not_confirmed_is_a_fault_as_it_deletes_nothing(
         steps = [*script(listing("a"), "C: DELE 1\nS: +OK", "C: QUIT"), *answer]
         async with scripted(steps) as server:
             session = await open_pop3(server)
-            await session.delete(["a"])
+            await session.delete(places("a"))
             with pytest.raises(FaultError) as caught:
                 await session.finish()
             await server.gone()
@@ -255,7 +234,7 @@ def test_a_server_without_capa_is_read_all_the_same(run: Run) -> None:
         async with scripted(steps) as server:
             session = await open_pop3(server)
             found, _ = await session.scan(Memory())
-            assert [message.uid for message in found] == ["a"]
+            assert uids_of(found) == ["a"]
             await session.finish()
 
     run(test())
@@ -266,6 +245,8 @@ def test_a_server_without_capa_is_read_all_the_same(run: Run) -> None:
     [
         ("-ERR [SYS/TEMP] later", Side.REMOTE, FaultCode.REPLY),
         ("-ERR too many connections from you", Side.LOCAL, FaultCode.IN_USE),
+        ("-ERR [LOGIN-DELAY] wait", Side.LOCAL, FaultCode.THROTTLED),
+        ("-ERR login rate limit exceeded", Side.LOCAL, FaultCode.THROTTLED),
         ("* OK IMAP4rev1 ready", Side.REMOTE, FaultCode.PROTOCOL),
     ],
 )
@@ -277,6 +258,125 @@ def test_a_refused_session_is_laid_at_the_right_door(
             with pytest.raises(FaultError) as caught:
                 await open_pop3(server)
             await server.gone()
+        assert (caught.value.side, caught.value.code) == (side, code)
+
+    run(test())
+
+
+def test_a_message_is_fetched_whole_up_to_the_limit(run: Run) -> None:
+    async def test() -> None:
+        body = b"z" * 70 + b"\r\n"
+        long = b"+OK\r\nTo: 2\r\n\r\n" + body * 4000 + b".\r\n"
+        steps = [
+            *script(
+                listing("a", "b", "c"), f"C: TOP 1 {MESSAGE_LINES}", "S: +OK\nS: To: 1\nS: \nS: ..x\nS: ."
+            ),
+            Expect(b"TOP 2 %d" % MESSAGE_LINES),
+            Send(long),
+            *dialogue(f"C: TOP 3 {MESSAGE_LINES}\nS: -ERR not yet\n{QUIT}"),
+        ]
+        async with scripted(steps) as server:
+            session = await open_pop3(server)
+            texts = await session.fetch(places("a", "b", "c", "gone"))
+            assert texts[Place("", "a")] == b"To: 1\r\n\r\n.x\r\n"
+            assert len(texts[Place("", "b")]) == MESSAGE_LIMIT
+            assert len(texts) == 2
+            await session.finish()
+
+    run(test())
+
+
+def test_the_facts_are_what_stat_tells(run: Run) -> None:
+    async def test() -> None:
+        async with scripted(script(stat(3), QUIT)) as server:
+            session = await open_pop3(server)
+            assert await session.facts() == MailboxFacts(3, 960, folders={"": 3})
+            assert not session.pushes
+            assert not await session.wait(0)
+            await session.finish()
+
+    run(test())
+
+
+def offering(*capabilities: str) -> str:
+    lines = "".join(f"S: {capability}\n" for capability in ("USER", "TOP", "UIDL", *capabilities))
+    return f"C: CAPA\nS: +OK\n{lines}S: .\n"
+
+
+LOGGED_IN = "C: USER user\nS: +OK\nC: PASS hunter2\nS: +OK in\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "later", "delay_s"),
+    [
+        ("LOGIN-DELAY 60", "", 60.0),
+        ("LOGIN-DELAY 60 USER", offering("LOGIN-DELAY 900"), 900.0),
+        ("LOGIN-DELAY 60 USER", offering("LOGIN-DELAY 5"), 60.0),
+        ("EXPIRE 0", "", 0.0),
+    ],
+)
+def test_the_longest_delay_that_the_server_tells_is_kept(
+    run: Run, told: str, later: str, delay_s: float
+) -> None:
+    async def test() -> None:
+        steps = dialogue("S: +OK ready\n" + offering(told) + LOGGED_IN + later + QUIT)
+        async with scripted(steps) as server:
+            session = await open_pop3(server)
+            assert session.login_delay_s == delay_s
+            await session.finish()
+
+    run(test())
+
+
+@pytest.mark.parametrize(("offer", "announced"), [("UTF8", "C: UTF8\nS: +OK go on\n"), ("EXPIRE NEVER", "")])
+def test_credentials_beyond_ascii_are_announced_where_the_server_knows_of_it(
+    run: Run, offer: str, announced: str
+) -> None:
+    async def test() -> None:
+        said = "S: +OK ready\n" + offering(offer) + announced
+        steps = [
+            *dialogue(said),
+            Expect("USER jürgen".encode()),
+            *dialogue("S: +OK\nC: PASS hunter2\nS: +OK in\n" + QUIT),
+        ]
+        async with scripted(steps) as server:
+            await (await open_pop3(server, login=Login("jürgen", "hunter2"))).finish()
+
+    run(test())
+
+
+def test_a_refusal_of_utf8_is_named(run: Run) -> None:
+    async def test() -> None:
+        steps = dialogue("S: +OK ready\n" + offering("UTF8 USER") + "C: UTF8\nS: -ERR broken")
+        async with scripted(steps) as server:
+            with pytest.raises(FaultError, match="offers UTF8 and refused it: broken") as caught:
+                await open_pop3(server, login=Login("jürgen", "hunter2"))
+        assert (caught.value.side, caught.value.code) == (Side.REMOTE, FaultCode.REPLY)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer", "side", "code"),
+    [
+        ("AUTH-RESP-CODE", "-ERR [AUTH] wrong", Side.REMOTE, FaultCode.AUTH),
+        ("AUTH-RESP-CODE", "-ERR not now", Side.REMOTE, FaultCode.REPLY),
+        ("RESP-CODES", "-ERR wrong", Side.REMOTE, FaultCode.AUTH),
+        ("RESP-CODES", "-ERR [AUTH] too many login attempts with it", Side.REMOTE, FaultCode.AUTH),
+        ("RESP-CODES", "-ERR [SYS/PERM] no such mailbox", Side.REMOTE, FaultCode.REPLY),
+        ("RESP-CODES", "-ERR [LOGIN-DELAY] wait", Side.LOCAL, FaultCode.THROTTLED),
+        ("RESP-CODES", "-ERR too many login attempts", Side.LOCAL, FaultCode.THROTTLED),
+        ("RESP-CODES", "-ERR [IN-USE] later", Side.LOCAL, FaultCode.IN_USE),
+    ],
+)
+def test_a_refused_login_is_told_by_its_code_and_its_text(
+    run: Run, offer: str, answer: str, side: Side, code: FaultCode
+) -> None:
+    async def test() -> None:
+        said = "S: +OK ready\n" + offering(offer) + "C: USER user\nS: +OK\nC: PASS hunter2\nS: " + answer
+        async with scripted(dialogue(said)) as server:
+            with pytest.raises(FaultError) as caught:
+                await open_pop3(server)
         assert (caught.value.side, caught.value.code) == (side, code)
 
     run(test())

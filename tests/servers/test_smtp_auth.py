@@ -257,7 +257,8 @@ def test_the_rounds_of_scram_do_not_stop_the_other_probes(run: Run) -> None:
             await asyncio.sleep(0)
             longest_s.append(time.perf_counter() - before_s)
 
-    async def test() -> None:
+    async def longest_stop_s() -> tuple[float, float]:
+        """How long the loop stood still at most, and how long the rounds take."""
         salt = secrets.token_bytes(16)  # the result of rounds that were made before is remembered
         scram = ScramServer(b"hunter2", rounds=ROUNDS_LIMIT, salt=salt, refuses=b"invalid-proof")
         started_s = time.perf_counter()
@@ -268,7 +269,12 @@ def test_the_rounds_of_scram_do_not_stop_the_other_probes(run: Run) -> None:
         with pytest.raises(RemoteFault, match="the server refused the login: invalid-proof"):
             await ScramSmtp(scram, "AUTH SCRAM-SHA-256").log_in("SCRAM-SHA-256")
         watcher.cancel()
-        assert max(longest_s) < rounds_s * 0.8
+        return max(longest_s), rounds_s
+
+    async def test() -> None:
+        # Several tries: a busy machine may stop the loop, too, but not each time.
+        tries = [await longest_stop_s() for _ in range(5)]
+        assert any(stopped_s < rounds_s * 0.5 for stopped_s, rounds_s in tries), tries
 
     run(test())
 

@@ -253,7 +253,7 @@ def test_tracking_is_in_the_header_or_in_the_body(
     taker = Taker()
     run(sent(taker, sender(use_body=setting), usebody=own))
     assert (taker.mail["X-Postbeat"] is None) is in_body
-    assert taker.mail.get_content().startswith("X-Postbeat: v=1; poll=mail@eu#7;") is in_body
+    assert taker.mail.get_content().startswith("X-Postbeat: v=2; poll=mail@eu#7;") is in_body
 
 
 def test_lines_that_begin_with_a_dot_arrive_as_they_were(run: Run, tmp_path: Path) -> None:

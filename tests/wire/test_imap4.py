@@ -1,107 +1,18 @@
 from __future__ import annotations
 
-import base64
-import re
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from postbeat.model import FaultCode, LocalFault, RemoteFault
-from postbeat.wire import imap4, imap4reply
-from postbeat.wire.imap4 import Imap4Client, Literal
-from postbeat.wire.imap4reply import Continuation, Data, Fetch, Reply, Status
+from postbeat.model import FaultCode
+from postbeat.wire import imap4
+from postbeat.wire.imap4 import Imap4Client
+from postbeat.wire.imap4args import Literal, astring
+from postbeat.wire.imap4reply import Continuation, Fetch, Reply, Status
 from tests.wire.feeding import replies as parsed
-
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"))
 
 
 def replies(client: Imap4Client, pieces: list[bytes]) -> list[Reply]:
     """All replies, in order, with their type."""
     return parsed(client, pieces)
-
-
-def unquoted(argument: imap4.Argument) -> str:
-    """What a server makes of an argument."""
-    if isinstance(argument, Literal):
-        return argument.data.decode()
-    (value,) = imap4reply.values([argument], argument)
-    assert isinstance(value, bytes)
-    return value.decode()
-
-
-def from_modified_utf_7(name: str) -> str:
-    """A mailbox name as RFC 3501 section 5.1.3 reads it."""
-
-    def run(match: re.Match[str]) -> str:
-        packed = match[1].replace(",", "/")
-        return base64.b64decode(packed + "=" * (-len(packed) % 4)).decode("utf-16-be") if packed else "&"
-
-    return re.sub("&([^-]*)-", run, name)
-
-
-@given(TEXT.filter(lambda text: "[" not in text))
-def test_a_string_comes_through_as_an_argument_unchanged(text: str) -> None:
-    assert unquoted(imap4.astring(text, "the text")) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "sent"),
-    [
-        ("user1@example.org", b"user1@example.org"),
-        ("two words", b'"two words"'),
-        ('say "x\\y"', rb'"say \"x\\y\""'),
-        ("", b'""'),
-        ("nil", b'"nil"'),
-        ("a]b[c", b'"a]b[c"'),
-        ("pässwörd", Literal("pässwörd".encode())),
-        ("tab\there", Literal(b"tab\there")),
-    ],
-)
-def test_a_string_is_sent_in_the_simplest_form_that_carries_it(text: str, sent: imap4.Argument) -> None:
-    assert imap4.astring(text, "the text") == sent
-
-
-@given(TEXT, st.sampled_from("\r\n\0"), TEXT)
-def test_a_string_that_could_inject_a_command_is_our_fault(before: str, char: str, after: str) -> None:
-    for quote in (lambda text: imap4.astring(text, "the password"), imap4.folder_name):
-        with pytest.raises(LocalFault):
-            quote(before + char + after)
-
-
-@given(TEXT)
-def test_no_argument_but_a_literal_ends_a_line(text: str) -> None:
-    for argument in (imap4.astring(text, "the text"), imap4.folder_name(text)):
-        assert isinstance(argument, Literal) or not set(argument) & set(b"\r\n\0")
-
-
-@pytest.mark.parametrize(
-    ("name", "sent"),
-    [
-        ("INBOX", b"INBOX"),
-        ("A & B", b'"A &- B"'),
-        ("Entwürfe", b"Entw&APw-rfe"),
-        ("~peter/mail/台北/日本語", b"~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
-    ],
-)
-def test_a_folder_is_named_in_modified_utf_7(name: str, sent: bytes) -> None:
-    assert imap4.folder_name(name) == sent
-
-
-@given(TEXT.filter(lambda text: "[" not in text))
-def test_a_folder_name_round_trips(name: str) -> None:
-    assert from_modified_utf_7(unquoted(imap4.folder_name(name))) == name
-
-
-def test_the_header_is_asked_for_without_a_trace_and_bounded() -> None:
-    item = imap4.header_fields(["X-Postbeat", "Received"], 65536)
-    assert item == b"BODY.PEEK[HEADER.FIELDS (X-Postbeat Received)]<0.65536>"
-
-
-@pytest.mark.parametrize("name", ["", "a b", "a)", "a\r\nb", "ä", "a:"])
-def test_a_field_name_that_is_none_is_our_fault(name: str) -> None:
-    with pytest.raises(LocalFault):
-        imap4.header_fields([name], 1)
 
 
 def test_a_command_has_a_tag_of_its_own() -> None:
@@ -113,11 +24,62 @@ def test_a_command_has_a_tag_of_its_own() -> None:
 
 def test_a_literal_waits_for_the_servers_consent() -> None:
     client = Imap4Client()
-    user, password = (imap4.astring(text, "it") for text in ("jürgen", "päss wörd"))
+    user, password = (astring(text, "it") for text in ("jürgen", "päss wörd"))
     assert client.send(b"LOGIN", user, password) == b"A1 LOGIN {7}\r\n"
     assert client.proceed() == "jürgen".encode() + b" {11}\r\n"
     assert client.proceed() == "päss wörd\r\n".encode()
     assert client.proceed() is None
+
+
+@pytest.mark.parametrize(
+    ("offer", "size", "at_once"),
+    [
+        (b"IMAP4rev1 LITERAL+", 5000, True),
+        (b"IMAP4rev1 LITERAL-", 4096, True),
+        (b"IMAP4rev1 LITERAL-", 4097, False),
+        (b"IMAP4rev2", 4096, True),
+        (b"IMAP4rev1 IMAP4rev2", 1, False),
+    ],
+)
+def test_a_literal_goes_at_once_where_the_server_takes_it_unasked(
+    offer: bytes, size: int, at_once: bool
+) -> None:
+    client = Imap4Client()
+    replies(client, [b"* CAPABILITY %b\r\n" % offer])
+    data = b"x" * size
+    if at_once:
+        assert client.send(b"CREATE", Literal(data), b"NIL") == b"A1 CREATE {%d+}\r\n%b NIL\r\n" % (
+            size,
+            data,
+        )
+        assert client.proceed() is None
+    else:
+        assert client.send(b"CREATE", Literal(data), b"NIL") == b"A1 CREATE {%d}\r\n" % size
+        assert client.proceed() == data + b" NIL\r\n"
+
+
+@pytest.mark.parametrize("command", [b"LOGIN", b"AUTHENTICATE"])
+def test_a_login_voids_the_capabilities_but_may_use_them(command: bytes) -> None:
+    client = Imap4Client()
+    replies(client, [b"* CAPABILITY IMAP4rev1 LITERAL+\r\n"])
+    assert client.send(command, Literal(b"\xff")) == b"A1 %b {1+}\r\n\xff\r\n" % command
+    assert client.capabilities is None
+
+
+def test_imap4rev2_is_spoken_once_it_is_enabled_and_brings_its_extensions_along() -> None:
+    client = Imap4Client()
+    replies(client, [b"* CAPABILITY IMAP4rev1 IMAP4rev2 ENABLE\r\n"])
+    before = client.rev2, client.offers("IDLE")
+    client.send(b"ENABLE", b"IMAP4rev2")
+    replies(client, [b"* ENABLED IMAP4rev2\r\nA1 OK done\r\n"])
+    after = client.rev2, client.offers("IDLE"), client.offers("QUOTA")
+    assert (before, after) == ((False, False), (True, True, False))
+
+
+def test_imap4rev2_needs_no_enabling_where_there_is_nothing_else() -> None:
+    client = Imap4Client()
+    replies(client, [b"* CAPABILITY IMAP4rev2\r\n"])
+    assert client.rev2
 
 
 def test_capabilities_are_taken_from_wherever_they_are_told() -> None:
@@ -153,6 +115,18 @@ def test_a_select_tells_the_state_of_the_folder() -> None:
     assert not any(client.is_answer(reply) for reply in told[:-1])
 
 
+@pytest.mark.parametrize("command", [b"SELECT", b"EXAMINE"])
+def test_another_folder_has_nothing_of_the_one_before(command: bytes) -> None:
+    client = Imap4Client()
+    client.send(b"SELECT", b"INBOX")
+    replies(client, [b"* 5 EXISTS\r\n* OK [UIDVALIDITY 7] valid\r\nA1 OK [READ-ONLY] done\r\n"])
+    client.send(command, b"Junk")
+    replies(client, [b"* 7 EXISTS\r\n* 3 EXPUNGE\r\n* OK [CLOSED] left\r\n* 1 EXISTS\r\nA2 OK done\r\n"])
+    folder = client.folder
+    assert (folder.exists, folder.arrived, folder.expunged, folder.uidvalidity) == (1, 1, 0, None)
+    assert not folder.read_only
+
+
 def test_a_read_only_folder_is_known_as_such() -> None:
     client = Imap4Client()
     client.send(b"SELECT", b"INBOX")
@@ -167,6 +141,7 @@ def test_arrivals_are_counted_and_departures_do_not_hide_them() -> None:
     replies(client, [b"* 2 EXPUNGE\r\n* 1 EXPUNGE\r\n* 5 EXISTS\r\n"])
     assert client.folder.exists == 5
     assert client.folder.announced == 2
+    assert (client.folder.arrived, client.folder.expunged) == (7, 2)
 
 
 def test_a_fetch_tells_uid_and_header() -> None:
@@ -174,6 +149,11 @@ def test_a_fetch_tells_uid_and_header() -> None:
     header = b"Subject: {5}\r\n)\r\n\r\n"
     line = b'* 12 FETCH (UID 99 BODY[HEADER.FIELDS ("SUBJECT" DATE)]<0> {%d}\r\n%b FLAGS (\\Seen))\r\n'
     assert replies(client, [line % (len(header), header)]) == [Fetch(12, 99, header)]
+
+
+def test_a_literal8_is_a_literal() -> None:
+    line = b"* 12 FETCH (UID 99 BODY[] ~{5}\r\na\0\r\nb)\r\n"
+    assert replies(Imap4Client(), [line]) == [Fetch(12, 99, None, message=b"a\0\r\nb")]
 
 
 @pytest.mark.parametrize(
@@ -189,13 +169,6 @@ def test_a_fetch_tells_uid_and_header() -> None:
 )
 def test_a_fetch_may_hold_less_or_more(line: bytes, fetch: Fetch) -> None:
     assert replies(Imap4Client(), [line + b"\r\n"]) == [fetch]
-
-
-def test_a_search_gives_numbers() -> None:
-    told = replies(Imap4Client(), [b"* SEARCH 2 84 882\r\n* 3 EXISTS\r\n* SEARCH\r\n"])
-    assert imap4.search_result(told) == [2, 84, 882]
-    with pytest.raises(RemoteFault):
-        imap4.search_result([Data("SEARCH", words=(b"2", b"x"))])
 
 
 def test_a_refusal_tells_its_response_code() -> None:

@@ -5,8 +5,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postbeat.model import FaultCode, RemoteFault
-from postbeat.wire import imap4
+from postbeat.wire import imap4data
 from postbeat.wire.imap4 import LINE_LIMIT, LITERAL_LIMIT, REPLY_LIMIT, Imap4Client
+from postbeat.wire.imap4reply import Reply
+from tests.conftest import MANY
 from tests.wire.feeding import fault_in, replies, splits
 
 SESSION = (
@@ -14,12 +16,16 @@ SESSION = (
     b"* 3 EXISTS\r\n* OK [UIDVALIDITY 1] ok\r\n"
     b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (X)] {8}\r\nX: {9}\r\n FLAGS (\\Seen))\r\n"
     b"* 2 FETCH (BODY[HEADER.FIELDS (X)]<0> {0}\r\n UID 6)\r\n"
+    b'* LIST (\\Junk \\HasNoChildren) "/" {4}\r\nSpam\r\n* STATUS Spam (MESSAGES 3 UIDNEXT 9)\r\n'
+    b'* NAMESPACE (("" "/")) NIL NIL\r\n* QUOTA "" (STORAGE 5 9223372036854775807)\r\n'
+    b'* ESEARCH (TAG "A1") UID ALL 1:3\r\n* 3 FETCH (UID 7 BODY[]<0> ~{3}\r\na\0b)\r\n'
     b"* SEARCH 1 2 3\r\n* 2 EXPUNGE\r\n+ go on\r\nA1 OK [READ-WRITE] done\r\n"
 )
 # Pieces of the protocol put together wrongly find more than bytes at random do.
 WORDS = (
     b'*|+|A1|OK |NO|FETCH |1 |99999999999 |(|)|UID |BODY[HEADER]|[|]|<0>|"|\\|{3}\r\n|{0}\r\n|{5}|NIL|\r\n'
-    b"|SEARCH |EXISTS|UIDVALIDITY |x|\0|\xff| "
+    b"|SEARCH |ESEARCH |ALL |1:3|LIST |STATUS |QUOTA |NAMESPACE |STORAGE |~{2}\r\n|EXISTS"
+    b"|UIDVALIDITY |x|\0|\xff| "
 ).split(b"|")
 PIECES = st.lists(st.sampled_from(WORDS), max_size=30).map(b"".join)
 
@@ -38,7 +44,21 @@ def test_a_whole_session_is_the_same_in_any_split(data: st.DataObject) -> None:
     assert pieces.unread == 0
 
 
-@settings(max_examples=300)
+READERS = (
+    imap4data.search_result,
+    imap4data.listing,
+    imap4data.status_items,
+    imap4data.namespaces,
+    imap4data.quotas,
+)
+
+
+def everything_in(told: list[Reply]) -> None:
+    for read in READERS:
+        read(told)
+
+
+@settings(max_examples=MANY)
 @given(st.one_of(st.binary(max_size=200), PIECES))
 @example(b"* 1 FETCH (UID 1) FETCH\r\n")
 @example(b"* 1 FETCH (UID 1 2)\r\n")
@@ -46,11 +66,19 @@ def test_a_whole_session_is_the_same_in_any_split(data: st.DataObject) -> None:
 @example(b"* OK [UIDVALIDITY x]\r\n")
 @example(b"* 1 FETCH )(\r\n")
 @example(b"* 1 FETCH (BODY[HEADER] (A))\r\n")
+@example(b"* ESEARCH (TAG A1) ALL (1)\r\n")
+@example(b"* ESEARCH ALL\r\n")
+@example(b"* SEARCH NIL (\r\n")
+@example(b"* LIST x / y\r\n")
+@example(b"* STATUS x (MESSAGES)\r\n")
+@example(b"* STATUS x (MESSAGES NIL)\r\n")
+@example(b"* NAMESPACE ((NIL)) NIL NIL\r\n")
+@example(b"* QUOTA x (STORAGE 1 9223372036854775808)\r\n")
 @example(b"A1 OK\r\nA1 OK\r\n")
 @example(b"+ \r\nA1 OK\r\n+ \r\n")
 def test_garbage_gives_replies_or_a_remote_fault_and_nothing_else(garbage: bytes) -> None:
     client = listening()
-    fault = fault_in(lambda: imap4.search_result(replies(client, [garbage])))
+    fault = fault_in(lambda: everything_in(replies(client, [garbage])))
     assert fault is None or fault.code is FaultCode.PROTOCOL
     assert fault is None or (len(fault.message) < 250 and fault.message.isprintable())
     assert client.unread <= len(garbage)
@@ -108,3 +136,9 @@ def test_parsing_takes_time_in_proportion_to_the_line() -> None:
     # Each of these made a backtracking expression or a recursive parser slow somewhere.
     for nasty in (b"[" * 200_000, b'"\\' * 100_000, b"a[" * 100_000, b"{" * 200_000, b" " * 200_000):
         fault_of(b"* 1 FETCH (" + nasty + b"\r\n")
+
+
+def test_lists_take_time_in_proportion_to_the_line() -> None:
+    for nasty in (b"[" * 200_000, b'"\\' * 100_000, b"a[" * 100_000, b"{" * 200_000, b" " * 200_000):
+        data = b"* LIST (" + nasty + b"\r\n"
+        assert "a parenthesis open" in fault_of(data) or "not in the protocol" in fault_of(data)

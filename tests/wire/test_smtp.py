@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from postbeat.model import FaultCode, RemoteFault
 from postbeat.wire.smtp import LINE_LIMIT, LINES_LIMIT, REPLY_LIMIT, Replies, Reply
+from tests.conftest import MANY
 from tests.wire.feeding import fault_in, replies, splits
 
 SESSION = (
@@ -25,7 +26,7 @@ WORDS = b"220|250|554|25|2|-| |ok|\r\n|\n|\r|\0|\xff|+|250-a\r\n|250 b\r\n|421 b
 PIECES = st.lists(st.sampled_from(WORDS), max_size=12)
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(splits(SESSION))
 def test_a_whole_session_is_the_same_in_any_split(pieces: list[bytes]) -> None:
     wire = Replies()
@@ -33,7 +34,7 @@ def test_a_whole_session_is_the_same_in_any_split(pieces: list[bytes]) -> None:
     assert wire.unread == 0
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(PIECES)
 @example([b"250-a\r\n", b"2"])
 def test_garbage_gives_the_same_replies_or_the_same_fault_in_any_split(pieces: list[bytes]) -> None:
