@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postbeat import slots
-from postbeat.elements import SmtpElement
 from postbeat.model import Pair, Poll
+from postbeat.slots import Polled
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Due:
     """A poll whose time has come."""
 
     poll: Poll
-    element: SmtpElement
+    element: Polled
     due_us: int
     expires_us: int
 
@@ -24,12 +24,13 @@ class Due:
 class Grid:
     """The polls of a profile from a moment on, in the order of their times."""
 
-    def __init__(self, pairs: Iterable[tuple[Pair, SmtpElement]], from_us: int) -> None:
+    def __init__(self, pairs: Iterable[tuple[Pair, Polled]], from_us: int) -> None:
         self._pairs = list(pairs)
         self._heap: list[tuple[int, int]] = []
         for index, (pair, element) in enumerate(self._pairs):
-            slot = slots.slot_at(pair, element.poll, from_us) + 1
-            self._heap.append((slots.due_us(pair, element.poll, slot), index))
+            poll_s = slots.poll_s(element)
+            slot = slots.slot_at(pair, poll_s, from_us) + 1
+            self._heap.append((slots.due_us(pair, poll_s, slot), index))
         heapq.heapify(self._heap)
 
     def __len__(self) -> int:
@@ -48,16 +49,18 @@ class Grid:
         while self._heap and self._heap[0][0] <= to_us:
             due_us, index = self._heap[0]
             pair, element = self._pairs[index]
-            slot = slots.slot_at(pair, element.poll, to_us)
-            next_us = slots.due_us(pair, element.poll, slot + 1)
+            poll_s = slots.poll_s(element)
+            slot = slots.slot_at(pair, poll_s, to_us)
+            next_us = slots.due_us(pair, poll_s, slot + 1)
             heapq.heapreplace(self._heap, (next_us, index))
-            latest_us = max(due_us, slots.due_us(pair, element.poll, slot))
+            latest_us = max(due_us, slots.due_us(pair, poll_s, slot))
             yield Due(Poll(pair.element, pair.region, slot), element, latest_us, next_us)
 
     def current(self, at_us: int) -> Iterator[Due]:
         """The poll of every pair that is current at a moment, due or not: for the very first start."""
         for pair, element in self._pairs:
-            slot = slots.slot_at(pair, element.poll, at_us)
-            due_us = slots.due_us(pair, element.poll, slot)
-            expires_us = due_us + 2 * slots.interval_us(element.poll)
+            poll_s = slots.poll_s(element)
+            slot = slots.slot_at(pair, poll_s, at_us)
+            due_us = slots.due_us(pair, poll_s, slot)
+            expires_us = due_us + 2 * slots.interval_us(poll_s)
             yield Due(Poll(pair.element, pair.region, slot), element, due_us, expires_us)

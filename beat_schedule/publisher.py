@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -13,20 +12,27 @@ from beat_schedule.grid import Due
 from postbeat import codec, queues
 from postbeat.elements import SmtpElement
 from postbeat.profile import Profile
+from postbeat.slots import Polled
 from workers.readers import send_reader
 
 BATCH = 500
 
 
 class Publisher:
-    """Publishes ``smtp.send`` for due polls of one (sealed) profile. One connection, opened when needed."""
+    """Publishes the tasks of due polls of one (sealed) profile: ``smtp.send`` and ``mailbox.check``.
+
+    One connection, opened when needed. When a poll expires is an argument, for the worker to judge by the one
+    clock; Celery would judge the header ``expires`` by the clock of the worker's host.
+    """
 
     def __init__(self, app: Celery, sealed: Profile) -> None:
         self._app = app
         self._profile = sealed
         self._bodies: dict[str, str] = {}
-        message = app.amqp.as_task_v2("", queues.SEND, argsrepr="", kwargsrepr="{}", ignore_result=True)
-        self._headers: dict[str, Any] = message.headers
+        self._headers: dict[str, dict[str, Any]] = {}
+        for task in (queues.SEND, queues.CHECK):
+            message = app.amqp.as_task_v2("", task, argsrepr="", kwargsrepr="{}", ignore_result=True)
+            self._headers[task] = message.headers
         self._embed = json.dumps(message.body[2])
         self._connection: Any = None
         self._producer: Any = None
@@ -68,16 +74,10 @@ class Publisher:
 
     def _one(self, producer: Any, due: Due) -> None:  # noqa: ANN401
         poll = str(due.poll)
-        expires = datetime.fromtimestamp(due.expires_us / 1e6, UTC).isoformat()
-        headers = {
-            **self._headers,
-            "id": poll,
-            "root_id": poll,
-            "expires": expires,
-            "argsrepr": f"({poll!r},)",
-        }
+        task = queues.SEND if isinstance(due.element, SmtpElement) else queues.CHECK
+        headers = {**self._headers[task], "id": poll, "root_id": poll, "argsrepr": f"({poll!r},)"}
         producer.publish(
-            self._body(due.element, poll),
+            f'{self._elements(due.element)}, "{poll}", {due.expires_us}], {{}}, {self._embed}]',
             routing_key=queues.probe(due.poll.region),
             exchange="",
             content_type="application/json",
@@ -87,11 +87,13 @@ class Publisher:
             delivery_mode=1,
         )
 
-    def _body(self, element: SmtpElement, poll: str) -> str:
+    def _elements(self, element: Polled) -> str:
+        """The beginning of a message: the element, and the one that reads the mailbox of an smtp element."""
         begin = self._bodies.get(element.name)
         if begin is None:
-            sealed = self._profile.elements[element.name]
-            reader = self._profile.reader_of(element)
-            texts = [codec.encode_element(sealed), codec.encode_element(reader) if reader else ""]
+            texts = [codec.encode_element(self._profile.elements[element.name])]
+            if isinstance(element, SmtpElement):
+                reader = self._profile.reader_of(element)
+                texts.append(codec.encode_element(reader) if reader else "")
             begin = self._bodies[element.name] = "[[" + ", ".join(json.dumps(text) for text in texts)
-        return f'{begin}, "{poll}"], {{}}, {self._embed}]'
+        return begin

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 RELOAD_S = 1.0
 SWEEP_S = 1.0
+TIDY_S = 60.0
 SHORTEST_WAIT_S = 0.02  # polls that are due closer together than this go out in one batch
 LONGEST_WAIT_S = 0.5
 _AWAY = (RedisError, OperationalError, OSError)
@@ -52,6 +53,7 @@ class GridScheduler(Scheduler):
     _broken = False
     _reload_at = 0.0
     _sweep_at = 0.0
+    _tidy_at = 0.0
 
     def setup_schedule(self) -> None:
         """Loads the profile; Celery calls this once at the start.
@@ -158,6 +160,9 @@ class GridScheduler(Scheduler):
         self._store.trim_queues(force.regions, readers=len(force.profile.elements))
         for wake in self._store.readers_to_wake():
             force.publisher.send_reader(wake)
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + TIDY_S
+            self._store.tidy(force.profile)
 
 
 @contextmanager

@@ -84,13 +84,13 @@ def _lateness(profile: Profile, arrivals: Arrivals, begin_us: int, end_us: int) 
     """How late the polls of a stretch came, in seconds and in order; and how many did not come."""
     late_s, missed = [], 0
     for pair, element in profile.active():
-        first = slots.slot_at(pair, element.poll, begin_us) + 1
-        for slot in range(first, slots.slot_at(pair, element.poll, end_us) + 1):
+        first = slots.slot_at(pair, slots.poll_s(element), begin_us) + 1
+        for slot in range(first, slots.slot_at(pair, slots.poll_s(element), end_us) + 1):
             at_us = arrivals.at_us.get(str(Poll(pair.element, pair.region, slot)))
             if at_us is None:
                 missed += 1
             else:
-                late_s.append((at_us - slots.due_us(pair, element.poll, slot)) / 1e6)
+                late_s.append((at_us - slots.due_us(pair, slots.poll_s(element), slot)) / 1e6)
     return sorted(late_s), missed
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import cast
@@ -20,21 +20,26 @@ import uvloop
 HOST = "127.0.0.1"
 _CAPABILITIES = b"[CAPABILITY IMAP4rev1 UIDPLUS]"
 _RECIPIENT = re.compile(rb"<([^@>]*)")
-_FIELD = re.compile(rb"^X-Postbeat: .*\r\n", re.MULTILINE)
+_FIELD = re.compile(
+    rb"^(?:X-Postbeat|Message-ID|Content-Type|Auto-Submitted):.*\r\n", re.MULTILINE | re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
 class Box:
-    """A mailbox: of each message only the header field that a reader asks for. UIDs ascend."""
+    """A mailbox: of each message the header fields that a reader asks for, and its text. UIDs ascend."""
 
     uids: list[int] = field(default_factory=list)
     headers: dict[int, bytes] = field(default_factory=dict)
+    texts: dict[int, bytes] = field(default_factory=dict)
     uidnext: int = 1
 
     def deliver(self, message: bytes) -> None:
         """Takes a message."""
-        match = _FIELD.search(message)
-        self.headers[self.uidnext] = (match[0] if match else b"") + b"\r\n"
+        text = b"Received: from client by sink; Wed, 25 Nov 2026 10:00:00 +0000\r\n" + message + b"\r\n"
+        header = text.partition(b"\r\n\r\n")[0] + b"\r\n"
+        self.headers[self.uidnext] = b"".join(_FIELD.findall(header)) + b"\r\n"
+        self.texts[self.uidnext] = text
         self.uids.append(self.uidnext)
         self.uidnext += 1
 
@@ -139,20 +144,29 @@ class Imap4Sink(asyncio.Protocol):
 
     def _fetch(self, arguments: bytes, *, by_uid: bool) -> bytes:
         wanted, _, items = arguments.partition(b" ")
-        first, _, last = wanted.partition(b":")
-        uids = self._box.uids
-        begin = bisect_left(uids, int(first)) if by_uid else int(first) - 1
-        end = self._exists if last == b"*" else min(self._exists, int(last or first))
-        with_header = b"HEADER" in items
-        return b"".join(self._shown(index, with_header=with_header) for index in range(begin, end))
+        indices = (index for part in wanted.split(b",") for index in self._indices(part, by_uid=by_uid))
+        return b"".join(self._shown(index, items) for index in indices)
 
-    def _shown(self, index: int, *, with_header: bool) -> bytes:
+    def _indices(self, part: bytes, *, by_uid: bool) -> range:
+        """The messages of a number, or of a range of them, as indices."""
+        first, _, last = part.partition(b":")
+        if not by_uid:
+            return range(
+                int(first) - 1, self._exists if last == b"*" else min(self._exists, int(last or first))
+            )
+        uids = self._box.uids
+        end = self._exists if last == b"*" else bisect_right(uids, int(last or first))
+        return range(bisect_left(uids, int(first)), min(end, self._exists))
+
+    def _shown(self, index: int, items: bytes) -> bytes:
         uid = self._box.uids[index]
-        if not with_header:
+        if b"HEADER" in items:
+            item, text = b"BODY[HEADER.FIELDS (X-POSTBEAT)]<0>", self._box.headers[uid]
+        elif b"BODY" in items:
+            item, text = b"BODY[]<0>", self._box.texts[uid]
+        else:
             return b"* %d FETCH (UID %d)\r\n" % (index + 1, uid)
-        header = self._box.headers[uid]
-        item = b"BODY[HEADER.FIELDS (X-POSTBEAT RECEIVED)]<0>"
-        return b"* %d FETCH (UID %d %b {%d}\r\n%b)\r\n" % (index + 1, uid, item, len(header), header)
+        return b"* %d FETCH (UID %d %b {%d}\r\n%b)\r\n" % (index + 1, uid, item, len(text), text)
 
     def _expunge(self, arguments: bytes) -> bytes:
         box = self._box
@@ -160,7 +174,7 @@ class Imap4Sink(asyncio.Protocol):
         for uid in map(int, arguments.split(b",")):
             if uid in box.headers:
                 index = bisect_left(box.uids, uid)
-                del box.uids[index], box.headers[uid]
+                del box.uids[index], box.headers[uid], box.texts[uid]
                 self._exists -= 1
                 answer += b"* %d EXPUNGE\r\n" % (index + 1)
         return answer

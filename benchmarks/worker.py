@@ -121,7 +121,7 @@ class Load:
                 yield Due(Poll(element.name, REGION, slot), element, 0, expires_us)
 
 
-def _profile(kind: str, ports: dict[str, int], mailboxes: int) -> Profile:
+def profile(kind: str, ports: dict[str, int], mailboxes: int) -> Profile:
     """Elements that send to the sink; for round trips they share mailboxes, each read by one reader."""
     elements: dict[str, Any] = {}
     for number in range(mailboxes):
@@ -163,7 +163,7 @@ def measure(
     with rig(concurrency=concurrency, task_events=events) as site:
         ports = _ports(site)
         phase = Phase.READ if kind == "roundtrip" else Phase.SEND
-        load = Load(site, _profile(kind, ports, mailboxes), phase)
+        load = Load(site, profile(kind, ports, mailboxes), phase)
         worker = site.site.worker(REGION)
         load.keep(_STEP_S)
         worker.wait_for(lambda: load.counts().total() or None, READY_S)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 SEND = "smtp.send"
 READ = "mailbox.read"
+CHECK = "mailbox.check"
 
 
 def probe(region: str) -> str:
-    """The queue of a region's sends."""
+    """The queue of a region's polls: sends and checks."""
     return f"probe.{region}"
 
 

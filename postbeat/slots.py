@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import hashlib
 
+from postbeat.elements import MailboxElement, SmtpElement
 from postbeat.model import Pair
+
+Polled = SmtpElement | MailboxElement
+
+
+def poll_s(element: Polled) -> float:
+    """The interval of an element, in seconds.
+
+    Raises:
+        ValueError: it has none: a mailbox that is only read, and not polled itself.
+    """
+    if element.poll is None:
+        raise ValueError(f"{element.name} is not polled")
+    return element.poll
 
 
 def interval_us(poll_s: float) -> int:

@@ -61,11 +61,20 @@ def _make() -> Context:
     clock, lag = Clock(), LagMeter()
     loop = asyncio.get_running_loop()
     lag.start(loop)
-    store = WorkerStore(config.needed_redis_url())
     worker = f"{socket.gethostname()}/{os.getpid()}"
-    resolve.use(Resolver(config.resolver))
+    store = WorkerStore(config.needed_redis_url(), worker)
+    resolver = Resolver(config.resolver)
+    resolve.use(resolver)
     sender = Sender.of(config, keys, clock, lag, worker)
-    tools = Tools(keys, clock, lag, worker, use_body=config.use_body, tls=config.tls_defaults())
+    tools = Tools(
+        keys,
+        clock,
+        lag,
+        worker,
+        use_body=config.use_body,
+        tls=config.tls_defaults(),
+        txt=resolver.txt,
+    )
     return Context(loop, store, sender, tools, asyncio.Event())
 
 

@@ -7,11 +7,13 @@ from celery import Celery
 from postbeat import queues
 from postbeat.store.wake import parse_wake
 
-READER_EXPIRES_S = 60  # a reader that nobody took in this time is sent for again by then
-
 
 def send_reader(app: Celery, wake: str) -> None:
-    """Puts a ``mailbox.read`` task into the queue of the region that ``wake`` names."""
+    """Puts a ``mailbox.read`` task into the queue of the region that ``wake`` names.
+
+    It does not expire: one that comes too late finds nothing to do, and ends. Celery would judge an expiry by
+    the worker host's own clock.
+    """
     region, mailbox, element = parse_wake(wake)
     app.send_task(
         queues.READ,
@@ -19,5 +21,4 @@ def send_reader(app: Celery, wake: str) -> None:
         queue=queues.read(region),
         argsrepr=f"({mailbox!r},)",
         kwargsrepr="{}",
-        expires=READER_EXPIRES_S,
     )

@@ -1,9 +1,10 @@
-"""The two tasks: ``smtp.send`` and ``mailbox.read``. Thin: everything they do is in postbeat."""
+"""The tasks ``smtp.send``, ``mailbox.read`` and ``mailbox.check``. Thin: what they do is in postbeat."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
@@ -20,25 +21,27 @@ from workers.readers import send_reader
 
 log = logging.getLogger(__name__)
 
+EXPIRED = "expired"
 RECORD_WAITS_S = (0.5, 1.0, 2.0, 4.0)  # a result outlives a Redis that is away for a moment
 
 
 @app.task(name=queues.SEND)
-def smtp_send(element: str, reader: str, poll: str) -> str:
+def smtp_send(element: str, reader: str, poll: str, expires_us: int) -> str:
     """Runs one poll of an smtp element, records it, and sends a reader after the message.
 
     Args:
         element: the smtp element as JSON, its secrets sealed or by reference.
         reader: the paired mailbox element as JSON, or "".
         poll: the poll's id.
+        expires_us: when the next poll speaks for this one, by the one clock: it is not run any more then.
 
     Returns:
         The level, for Flower's eyes.
     """
-    result, wake = await_(_send(element, reader, Poll.parse(poll)))
+    level, wake = await_(_send(element, reader, Poll.parse(poll), expires_us))
     if wake:
         send_reader(app, wake)
-    return result.level
+    return level
 
 
 @app.task(name=queues.READ)
@@ -47,11 +50,26 @@ def mailbox_read(mailbox_id: str, element: str) -> str:
     return await_(_read(mailbox_id, element))
 
 
-async def _send(element_text: str, reader_text: str, poll: Poll) -> tuple[Result, str]:
+@app.task(name=queues.CHECK)
+def mailbox_check(element: str, poll: str, expires_us: int) -> str:
+    """Runs one poll of a mailbox element, in its turn, and goes on as the mailbox's reader.
+
+    Args:
+        element: the imap4 or pop3 element as JSON, its secrets sealed or by reference.
+        poll: the poll's id.
+        expires_us: as for ``smtp.send``.
+    """
+    return await_(_check(element, Poll.parse(poll), expires_us))
+
+
+async def _send(element_text: str, reader_text: str, poll: Poll, expires_us: int) -> tuple[str, str]:
     element = codec.decode_element(element_text)
     if not isinstance(element, SmtpElement):
         raise TypeError(f"{element.name} is not an smtp element")
     shared = await context.current()
+    # Not Celery's own expiry, which compares with this host's time: a clock that is off would drop all polls.
+    if shared.tools.clock.now_us() > expires_us:
+        return EXPIRED, ""
     result = await shared.sender.poll(element, poll)
     mailbox_id = wake = ""
     if reader_text:
@@ -60,19 +78,30 @@ async def _send(element_text: str, reader_text: str, poll: Poll) -> tuple[Result
             mailbox_id = reader.mailbox
             wake = wake_text(poll.region, mailbox_id, reader_text)
     should_wake = await _record(element, result, mailbox_id, wake)
-    return result, wake if should_wake else ""
+    return result.level, wake if should_wake else ""
 
 
 async def _record(element: SmtpElement, result: Result, mailbox_id: str, wake: str) -> bool:
-    """Records a send; a Redis that stays away costs the result, which is then seen as silence."""
-    store = (await context.current()).store
+    shared = await context.current()
+    uncertainty_us = shared.tools.clock.worst_us()
+
+    async def record() -> bool:
+        return await shared.store.record_send(
+            element, result, mailbox_id, wake, uncertainty_us=uncertainty_us
+        )
+
+    return await _insisting(result, record)
+
+
+async def _insisting(result: Result, record: Callable[[], Awaitable[bool]]) -> bool:
+    """Records a result; a Redis that stays away costs the result, which is then seen as silence."""
     for wait_s in RECORD_WAITS_S:
         try:
-            return await store.record_send(element, result, mailbox_id, wake)
+            return await record()
         except RedisError as error:
             log.warning("cannot record %s: %s; trying again in %g s", result.poll, error, wait_s)
             await asyncio.sleep(wait_s)
-    return await store.record_send(element, result, mailbox_id, wake)
+    return await record()
 
 
 async def _read(mailbox_id: str, element_text: str) -> str:
@@ -88,3 +117,30 @@ async def _read(mailbox_id: str, element_text: str) -> str:
     except LeaseLostError:
         return "another reader took over"
     return "read"
+
+
+async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
+    element = codec.decode_element(element_text)
+    if not isinstance(element, MailboxElement):
+        raise TypeError(f"{element.name} is not a mailbox element")
+    shared = await context.current()
+    tools, store = shared.tools, shared.store
+    left_us = expires_us - tools.clock.now_us()
+    if left_us < 0:
+        return EXPIRED
+    level = ""
+
+    async def record(result: Result) -> None:
+        nonlocal level
+        level = result.level
+        await _insisting(result, lambda: store.record_check(element, result))
+
+    desk = await store.turn(element.mailbox, left_us / 1e6)
+    if desk is None:
+        await record(mailbox.never_its_turn(element, poll, tools))
+        return level
+    try:
+        await mailbox.check(element, poll, desk, tools, record)
+    except LeaseLostError:
+        return level or "another reader took over"
+    return level

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
+from redis.commands.core import Script
 
 from postbeat import queues, slots
-from postbeat.elements import SmtpElement
+from postbeat.delivery import Outcome
+from postbeat.elements import MailboxElement, SmtpElement
 from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
 from postbeat.profile import Profile
 from postbeat.results import Result
+from postbeat.slots import Polled
 from postbeat.store import keys, records
 from postbeat.store.records import Pending
-from postbeat.store.worker import WAKING_MS
+from postbeat.store.wake import needs_reader_call
 
 QUEUE_SLACK = 10  # messages of a queue beyond those that may be of use
 SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
+BATCH = 500  # mailboxes asked about in one exchange
+LOST_KEPT_US = 86_400_000_000  # a message that was lost, and got no result, is forgotten so long after
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class BeatStore:
         self._claim = self._redis.register_script(keys.script("claim"))
         self._record = self._redis.register_script(keys.script("record"))
         self._wake = self._redis.register_script(keys.script("wake"))
+        self._tidy = self._redis.register_script(keys.script("tidy"))
 
     def now_us(self) -> int:
         """The one clock."""
@@ -80,13 +86,13 @@ class BeatStore:
             if element is None:
                 self._retire(member)
             elif half:
-                recorded += self._unread(profile, element, member, pair, now_us)
+                recorded += self._unread(profile, element, pair, now_us)
             else:
                 recorded += self._silent_pair(element, pair, now_us)
         for text in self._due(keys.OPEN, now_us):
             poll = Poll.parse(text)
             element = _polled(profile, poll.pair)
-            if element is None or poll.slot > slots.slot_at(poll.pair, element.poll, now_us):
+            if element is None or poll.slot > slots.slot_at(poll.pair, slots.poll_s(element), now_us):
                 self._redis.zrem(keys.OPEN, text)  # the slot of a longer interval has not come yet
             else:
                 recorded += self._silent(element, poll, now_us)
@@ -109,16 +115,44 @@ class BeatStore:
             pipe.execute()
 
     def readers_to_wake(self) -> Iterator[str]:
-        """How to wake the readers that mailboxes with pending messages lack."""
-        found = cast("dict[str, str]", self._redis.hgetall(keys.MAILBOXES))
-        for mailbox, wake in found.items():
-            names = [keys.pending(mailbox), keys.lease(mailbox), keys.waking(mailbox)]
-            if self._wake(keys=names, args=[WAKING_MS]) == 1:
+        """How to wake the readers that mailboxes lack: see ``wake.lua`` for when they lack one."""
+        known = self._mailboxes()
+        calls = [needs_reader_call(mailbox) for mailbox in known]
+        for wake, is_needed in zip(known.values(), self._run(self._wake, calls), strict=True):
+            if is_needed:
                 yield wake
+
+    def tidy(self, profile: Profile) -> int:
+        """Drops what nobody will ask for: messages lost long ago, and mailboxes that left the profile.
+
+        A mailbox stays as long as something is to be found in it. Returns how many were forgotten.
+        """
+        in_profile = {
+            element.mailbox for element in profile.elements.values() if isinstance(element, MailboxElement)
+        }
+        calls: list[records.Call] = []
+        for mailbox in self._mailboxes():
+            names = [keys.pending(mailbox), keys.awaited(mailbox), keys.lost_at(mailbox)]
+            names += [keys.lease(mailbox), keys.turns(mailbox), keys.MAILBOXES]
+            names += [keys.settled(mailbox), keys.copies(mailbox), keys.waking(mailbox)]
+            names += [keys.memory(mailbox), keys.mailbox(mailbox)]
+            calls.append((names, [mailbox, int(mailbox in in_profile), LOST_KEPT_US]))
+        return sum(list(self._run(self._tidy, calls)))
 
     def close(self) -> None:
         """Closes the connections."""
         self._redis.close()
+
+    def _mailboxes(self) -> dict[str, str]:
+        return cast("dict[str, str]", self._redis.hgetall(keys.MAILBOXES))
+
+    def _run(self, script: Script, calls: list[records.Call]) -> Iterator[int]:
+        """Runs a script with many arguments, a batch of them in one exchange."""
+        for begin in range(0, len(calls), BATCH):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for names, values in calls[begin : begin + BATCH]:
+                    script(keys=names, args=values, client=pipe)
+                yield from cast("list[int]", pipe.execute())
 
     def _due(self, key: str, now_us: int) -> list[str]:
         return cast("list[str]", self._redis.zrangebyscore(key, 0, now_us, start=0, num=SWEEP_LIMIT))
@@ -132,33 +166,35 @@ class BeatStore:
                     pipe.hdel(keys.latest(phase), member)
             pipe.execute()
 
-    def _silent_pair(self, element: SmtpElement, pair: Pair, now_us: int) -> int:
+    def _silent_pair(self, element: Polled, pair: Pair, now_us: int) -> int:
         """The poll after the last one did not come in time; if long silence was slept over, several."""
         fields = cast("list[str | None]", self._redis.hmget(keys.pair(str(pair)), ["slot", "interval_us"]))
         score = int(self._redis.zscore(keys.EXPECTED, str(pair)) or now_us)
-        interval_us = slots.interval_us(element.poll)
+        poll_s = slots.poll_s(element)
+        interval_us = slots.interval_us(poll_s)
         more = (now_us - score) // interval_us
         # As of the moment when the poll should have come, so that the next silence counts an interval later.
         at_us = score + (1 + more) * interval_us - records.silence_us(element)
-        slot = slots.slot_at(pair, element.poll, at_us)
+        slot = slots.slot_at(pair, poll_s, at_us)
         if fields[0] is None or fields[1] != str(interval_us):
             more = 0  # nobody knows since when: no result ever came, or none of this interval
         else:
             slot = int(fields[0]) + 1 + more
         return self._silent(element, Poll(pair.element, pair.region, slot), at_us, more)
 
-    def _silent(self, element: SmtpElement, poll: Poll, at_us: int, more: int = 0) -> int:
+    def _silent(self, element: Polled, poll: Poll, at_us: int, more: int = 0) -> int:
         text = (
             f"No result from region {poll.region}: is a worker running for queue {queues.probe(poll.region)}?"
         )
-        result = _unknown(poll, Phase.SEND, element.kind, text, at_us)
-        names, values = records.send_call(element, result, silent_polls=more)
+        result = _unknown(poll, records.phase_of(element), element.kind, text, at_us)
+        names, values = records.poll_call(element, result, silent_polls=more)
         return int(records.recorded(self._record(keys=names, args=values)))
 
-    def _unread(self, profile: Profile, element: SmtpElement, member: str, pair: Pair, now_us: int) -> int:
-        """Messages whose time is long over, and no reader came to look for them."""
+    def _unread(self, profile: Profile, element: Polled, pair: Pair, now_us: int) -> int:
+        """Messages whose time is long over, and no reader came to look: they are awaited from now on."""
+        member = f"{pair}/read"
         self._redis.zrem(keys.EXPECTED, member)
-        reader = profile.reader_of(element)
+        reader = profile.reader_of(element) if isinstance(element, SmtpElement) else None
         if reader is None:
             return 0
         text = (
@@ -171,8 +207,8 @@ class BeatStore:
             if message.poll.pair != pair:
                 continue
             silent_at_us = message.expires_at_us + records.silence_us(element)
-            result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us)
-            names, values = records.read_call(result, reader.mailbox, "")
+            result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us, Outcome.UNREADABLE)
+            names, values = records.message_call(result, reader.mailbox, "", following=message)
             if silent_at_us < now_us and records.recorded(self._record(keys=names, args=values)):
                 recorded += 1
             else:
@@ -182,13 +218,16 @@ class BeatStore:
         return recorded
 
 
-def _polled(profile: Profile, pair: Pair) -> SmtpElement | None:
+def _polled(profile: Profile, pair: Pair) -> Polled | None:
+    """The element of a pair that is polled in its region."""
     element = profile.elements.get(pair.element)
-    if isinstance(element, SmtpElement) and element.active and pair.region in element.regions:
-        return element
-    return None
+    if element is None or not element.active or element.poll is None or pair.region not in element.regions:
+        return None
+    return element
 
 
-def _unknown(poll: Poll, phase: Phase, kind: Kind, text: str, at_us: int) -> Result:
+def _unknown(
+    poll: Poll, phase: Phase, kind: Kind, text: str, at_us: int, outcome: Outcome | None = None
+) -> Result:
     fault = Fault(Side.LOCAL, FaultCode.SILENT, text)
-    return Result(poll, phase, kind, Level.UNKNOWN, text, at_us, fault=fault)
+    return Result(poll, phase, kind, Level.UNKNOWN, text, at_us, fault=fault, outcome=outcome)

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from postbeat import codec
+from postbeat import codec, slots
 from postbeat.elements import SmtpElement
-from postbeat.model import Poll
+from postbeat.model import Phase, Poll
 from postbeat.results import Result
+from postbeat.slots import Polled
 from postbeat.store import keys
 
 SILENT_INTERVALS = 2.5
@@ -20,46 +21,85 @@ Call = tuple[list[str], list[str | int]]  # KEYS and ARGV
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A message on its way to a mailbox. Times are our one clock's, in microseconds."""
+    """A message on its way to a mailbox. Times are our one clock's, in microseconds.
+
+    It should be there by ``expires_at_us``, and counts as lost from ``lost_at_us`` on. ``uncertainty_us`` is
+    that of the sender's clock when the server accepted the message.
+    """
 
     poll: Poll
     attempt: int
     accepted_at_us: int
     expires_at_us: int
+    lost_at_us: int
+    uncertainty_us: int = 0
 
     def dumps(self) -> str:
         """One line of JSON."""
-        return json.dumps([str(self.poll), self.attempt, self.accepted_at_us, self.expires_at_us])
+        times_us = (self.accepted_at_us, self.expires_at_us, self.lost_at_us, self.uncertainty_us)
+        return json.dumps([str(self.poll), self.attempt, *times_us])
 
     @classmethod
     def loads(cls, text: str | bytes) -> Pending:
         """What :meth:`dumps` wrote."""
-        poll, attempt, accepted_at_us, expires_at_us = json.loads(text)
-        return cls(Poll.parse(poll), attempt, accepted_at_us, expires_at_us)
+        poll, *numbers = json.loads(text)
+        return cls(Poll.parse(poll), *numbers)
 
 
-def silence_us(element: SmtpElement) -> int:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a reader is there for, by poll id.
+
+    ``pending`` messages have no read yet. ``awaited`` ones were not found in time and may still turn up.
+    ``wanted`` is whether a check waits for its turn on the mailbox.
+    """
+
+    pending: dict[str, Pending]
+    awaited: dict[str, Pending]
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a mailbox's readers leave for each other, in microseconds of the one clock; 0 for never.
+
+    ``looked_at_us`` is when the last undisturbed look into all of it began. ``not_before_us`` is the moment
+    before which the server wants no login of ours.
+    """
+
+    looked_at_us: int = 0
+    not_before_us: int = 0
+
+
+def silence_us(element: Polled) -> int:
     """How long after a result the next one may be missing before silence counts, in microseconds.
 
     2.5 intervals; longer where a poll may rightly run longer: it may wait an interval in its queue and then
-    run all its attempts to their deadlines.
+    run all its attempts to their deadlines. The check of a mailbox may wait one interval more for its turn.
     """
-    interval_us = round(element.poll * 1e6)
-    longest_us = 2 * interval_us + round(element.longest_s * 1e6) + GRACE_US
+    interval_us = slots.interval_us(slots.poll_s(element))
+    waits_us = (2 if isinstance(element, SmtpElement) else 3) * interval_us
+    longest_us = waits_us + round(element.longest_s * 1e6) + GRACE_US
     return max(round(SILENT_INTERVALS * interval_us), longest_us)
 
 
-def pending_of(element: SmtpElement, result: Result) -> Pending | None:
+def pending_of(element: SmtpElement, result: Result, uncertainty_us: int = 0) -> Pending | None:
     """The message that a send put on its way, or None where there is none to read."""
     attempt = result.decisive
     if not element.read or attempt is None or attempt.accepted_at_us is None or result.fault is not None:
         return None
-    expires_at_us = attempt.accepted_at_us + round(element.delivertimeout * 1e6)
-    return Pending(result.poll, attempt.number, attempt.accepted_at_us, expires_at_us)
+    return Pending(
+        result.poll,
+        attempt.number,
+        attempt.accepted_at_us,
+        expires_at_us=attempt.accepted_at_us + round(element.delivertimeout * 1e6),
+        lost_at_us=attempt.accepted_at_us + round(element.losttimeout * 1e6),
+        uncertainty_us=uncertainty_us,
+    )
 
 
-def send_call(
-    element: SmtpElement,
+def poll_call(
+    element: Polled,
     result: Result,
     *,
     pending: Pending | None = None,
@@ -67,49 +107,84 @@ def send_call(
     wake: str = "",
     silent_polls: int = 0,
 ) -> Call:
-    """Records a send. ``silent_polls`` more polls before it gave no result either."""
-    interval_us = round(element.poll * 1e6)
-    silent_at_us = result.at_us + silence_us(element)
-    seen_for_s = 2 * (silence_us(element) + interval_us) // 1_000_000 + 60
-    read_silent_at_us = result.at_us + round(element.delivertimeout * 1e6) + silence_us(element)
-    pair = str(result.poll.pair)
-    names = _names(result, pair)
-    names += [keys.seen(str(result.poll)), keys.pending(mailbox), keys.MAILBOXES]
-    values = _values(result, pair, has_read=element.read is not None)
-    values += [interval_us, silent_at_us, seen_for_s, silent_polls]
-    values += [mailbox if pending else "", pending.dumps() if pending else "", wake, read_silent_at_us]
+    """Records a send, or the check of a mailbox.
+
+    Args:
+        element: what was polled.
+        result: its result.
+        pending: the message that the send put on its way to ``mailbox``.
+        mailbox: the mailbox concerned, "" for none.
+        wake: how its reader is woken.
+        silent_polls: so many polls just before it gave no result either.
+    """
+    reads = isinstance(element, SmtpElement) and element.read is not None
+    delivers_us = round(element.delivertimeout * 1e6) if isinstance(element, SmtpElement) else 0
+    interval_us = slots.interval_us(slots.poll_s(element))
+    silent_us = silence_us(element)
+    seen_for_s = 2 * (silent_us + interval_us) // 1_000_000 + 60
+    names = [*_names(result), keys.OPEN, keys.seen(str(result.poll)), keys.MAILBOXES]
+    names += [keys.pending(mailbox), keys.lease(mailbox)]
+    values = _values(result, has_read=reads)
+    values += [interval_us, result.at_us + silent_us, seen_for_s, silent_polls]
+    values += [mailbox, wake, pending.dumps() if pending else "", result.at_us + delivers_us + silent_us]
     return names, values
 
 
-def read_call(result: Result, mailbox: str, token: str) -> Call:
-    """Records a read, under the lease that ``token`` stands for ("": while nobody holds it)."""
-    pair = str(result.poll.pair)
-    names = [*_names(result, pair), keys.lease(mailbox), keys.pending(mailbox)]
-    return names, [*_values(result, pair, has_read=True), token]
+def message_call(
+    result: Result,
+    mailbox: str,
+    token: str,
+    *,
+    attempt: int = 0,
+    place: str = "",
+    following: Pending | None = None,
+    copy: str = "",
+) -> Call:
+    """Records a read, or what came after one, under the lease that ``token`` stands for.
+
+    Args:
+        result: of phase ``read`` or ``after``.
+        mailbox: where the message should turn up.
+        token: of the lease; "" stands for: nobody holds it.
+        attempt: the attempt whose message was found, 0 for the one that was expected.
+        place: where it was found.
+        following: as what the message is awaited from now on; None where nothing more will come.
+        copy: the name of the copy that a result of the outcome ``duplicated`` is about.
+    """
+    names = [*_names(result), keys.lease(mailbox), keys.pending(mailbox), keys.awaited(mailbox)]
+    names += [keys.lost_at(mailbox), keys.settled(mailbox), keys.copies(mailbox)]
+    values = [*_values(result, has_read=True), token, attempt, place]
+    values += [following.dumps(), following.lost_at_us] if following else ["", 0]
+    return names, [*values, copy]
 
 
-def _names(result: Result, pair: str) -> list[str]:
+def _names(result: Result) -> list[str]:
     return [
-        keys.pair(pair),
+        keys.pair(str(result.poll.pair)),
         keys.latest(result.phase),
         keys.RESULTS,
         keys.EVENTS,
         keys.EXPECTED,
-        keys.OPEN,
     ]
 
 
-def _values(result: Result, pair: str, *, has_read: bool) -> list[Any]:
+def _values(result: Result, *, has_read: bool) -> list[Any]:
     return [
         result.phase.value,
-        pair,
+        str(result.poll.pair),
         result.poll.slot,
         result.level.value,
         result.message,
         codec.encode(result),
         result.at_us,
         int(has_read),
+        result.outcome.value if result.outcome else "",
     ]
+
+
+def phase_of(element: Polled) -> Phase:
+    """The phase that a poll of an element begins with: a send, or the check of a mailbox."""
+    return Phase.SEND if isinstance(element, SmtpElement) else Phase.CHECK
 
 
 def recorded(reply: list[int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -9,10 +10,12 @@ from typing import Any, TypeVar, cast
 from redis import Redis
 
 from postbeat import codec
+from postbeat.delivery import MailboxFacts, Outcome
 from postbeat.model import Level, Pair, Phase, Poll
 from postbeat.results import Event, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
+from postbeat.store.wake import parse_wake
 
 BLOCK_MS = 500  # how long a stream is waited for at a time; the caller gets a chance to end in between
 PAGE = 1000  # entries read from a stream at a time
@@ -24,7 +27,8 @@ T = TypeVar("T")
 class PairState:
     """What is known of an element in a region.
 
-    ``since_us`` is None where no result ever came; ``counts`` has the number of results by phase and level.
+    ``since_us`` is None where no result ever came; ``counts`` has the number of results by phase and level,
+    ``outcomes`` that of messages by what became of them, and ``outcome`` is that of the newest that was read.
     """
 
     round_trip: RoundTrip
@@ -32,11 +36,40 @@ class PairState:
     since_us: int | None
     why: str
     counts: Mapping[Phase, Mapping[Level, int]] = field(default_factory=dict)
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    outcome: Outcome | None = None
 
     @property
     def pair(self) -> Pair:
         """The element and its region."""
         return self.round_trip.pair
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxState:
+    """What is known of a mailbox that is read or checked.
+
+    ``element`` and ``region`` are those with which a reader would be sent for. ``pending`` is the number of
+    messages that should turn up, ``awaited`` that of those which were not found in time and still may,
+    ``waiting`` that of the checks that wait for their turn. ``is_read`` is whether a reader is there now;
+    ``worker`` is the process of the last one, "" where none was there. ``looked_at_us`` is None where nobody
+    has looked. Before ``not_before_us`` the server wants no login of ours; 0 is for no such moment.
+    ``totals`` are counters by the names of :class:`postbeat.delivery.Tally`; ``facts`` is what the server
+    told last.
+    """
+
+    mailbox: str
+    element: str
+    region: str
+    pending: int
+    awaited: int
+    waiting: int
+    is_read: bool
+    worker: str = ""
+    looked_at_us: int | None = None
+    not_before_us: int = 0
+    totals: Mapping[str, int] = field(default_factory=dict)
+    facts: MailboxFacts | None = None
 
 
 class ViewStore:
@@ -61,9 +94,25 @@ class ViewStore:
                 pipe.hgetall(keys.pair(name))
             hashes = cast("list[dict[str, str]]", pipe.execute())
         return [
-            _state(Pair.parse(name), fields, latest[Phase.SEND].get(name), latest[Phase.READ].get(name))
+            _state(Pair.parse(name), fields, {phase: found.get(name) for phase, found in latest.items()})
             for name, fields in zip(names, hashes, strict=True)
         ]
+
+    def mailboxes(self) -> list[MailboxState]:
+        """Every mailbox that messages were sent to or that was checked, in the order of names."""
+        wakes = cast("dict[str, str]", self._redis.hgetall(keys.MAILBOXES))
+        names = sorted(wakes)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for mailbox in names:
+                pipe.hlen(keys.pending(mailbox))
+                pipe.hlen(keys.awaited(mailbox))
+                pipe.zcard(keys.turns(mailbox))
+                pipe.exists(keys.lease(mailbox))
+                pipe.hgetall(keys.mailbox(mailbox))
+            replies = pipe.execute()
+        size = len(replies) // max(1, len(names))
+        rows = (replies[index * size : (index + 1) * size] for index in range(len(names)))
+        return [_mailbox(wakes[name], *row) for name, row in zip(names, rows, strict=True)]
 
     def results(self, count: int, wanted: Callable[[Result], bool], upto: str = "+") -> list[Result]:
         """The newest results that are wanted, at most ``count``, oldest first, none after ``upto``."""
@@ -134,15 +183,19 @@ def _event(fields: dict[str, str]) -> Event:
         poll=Poll.parse(fields["poll"]),
         phase=Phase(fields["phase"]),
         message=fields["message"],
+        outcome=_outcome(fields.get("outcome")),
     )
 
 
-def _state(pair: Pair, fields: dict[str, str], send: str | None, read: str | None) -> PairState:
+def _state(pair: Pair, fields: dict[str, str], latest: Mapping[Phase, str | None]) -> PairState:
+    newest = {phase: codec.decode(text) for phase, text in latest.items() if text}
     round_trip = RoundTrip(
         pair,
         reads=fields.get("reads") == "1",
-        send=codec.decode(send) if send else None,
-        read=codec.decode(read) if read else None,
+        send=newest.get(Phase.SEND),
+        read=newest.get(Phase.READ),
+        after=newest.get(Phase.AFTER),
+        check=newest.get(Phase.CHECK),
     )
     counts = {
         phase: {level: int(fields[name]) for level in Level if (name := f"n:{phase}:{level}") in fields}
@@ -155,4 +208,35 @@ def _state(pair: Pair, fields: dict[str, str], send: str | None, read: str | Non
         int(since) if since else None,
         fields.get("why", "No result yet"),
         counts,
+        {outcome: int(fields[name]) for outcome in Outcome if (name := f"n:outcome:{outcome}") in fields},
+        _outcome(fields.get("outcome")),
+    )
+
+
+def _outcome(text: str | None) -> Outcome | None:
+    return Outcome(text) if text else None
+
+
+def _mailbox(
+    wake: str, pending: int, awaited: int, waiting: int, leases: int, noted: Mapping[str, str]
+) -> MailboxState:
+    region, mailbox, element = parse_wake(wake)
+    totals = {
+        name.removeprefix("total:"): int(number)
+        for name, number in noted.items()
+        if name.startswith("total:")
+    }
+    return MailboxState(
+        mailbox,
+        element=str(json.loads(element)["name"]),
+        region=region,
+        pending=pending,
+        awaited=awaited,
+        waiting=waiting,
+        is_read=bool(leases),
+        worker=noted.get("worker", ""),
+        looked_at_us=int(noted["looked_at_us"]) if "looked_at_us" in noted else None,
+        not_before_us=int(noted.get("not_before_us", 0)),
+        totals=totals,
+        facts=MailboxFacts(**json.loads(noted["facts"])) if "facts" in noted else None,
     )

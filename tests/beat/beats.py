@@ -90,9 +90,10 @@ class Beats:
         """What the profile's grid has in a stretch of time, counted out one by one."""
         found = set()
         for pair, element in profiles.load(self.path).active():
-            first = slots.slot_at(pair, element.poll, after_us)
-            for slot in range(first, slots.slot_at(pair, element.poll, to_us) + 1):
-                if after_us < slots.due_us(pair, element.poll, slot) <= to_us:
+            poll_s = slots.poll_s(element)
+            first = slots.slot_at(pair, poll_s, after_us)
+            for slot in range(first, slots.slot_at(pair, poll_s, to_us) + 1):
+                if after_us < slots.due_us(pair, poll_s, slot) <= to_us:
                     found.add(str(Poll(pair.element, pair.region, slot)))
         return found
 

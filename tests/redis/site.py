@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
+from postbeat import codec
+from postbeat.delivery import Outcome
 from postbeat.elements import Pop3Element, SmtpElement
 from postbeat.grade import level_of
 from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
@@ -17,13 +19,14 @@ from postbeat.profile import Profile
 from postbeat.results import Attempt, Event, Result
 from postbeat.store import keys
 from postbeat.store.beat import BeatStore
-from postbeat.store.records import silence_us
-from postbeat.store.view import PairState, ViewStore
+from postbeat.store.records import Pending, silence_us
+from postbeat.store.view import MailboxState, PairState, ViewStore
+from postbeat.store.wake import wake_text
 from postbeat.store.worker import Desk, WorkerStore
 
 T = TypeVar("T")
 
-BOX = Pop3Element(name="box", server="127.0.0.1", username="probe")
+BOX = Pop3Element(name="box", server="127.0.0.1", username="probe", poll=10, timeout=1, regions=("lab",))
 MAIL = SmtpElement(
     name="mail",
     server="127.0.0.1",
@@ -31,14 +34,16 @@ MAIL = SmtpElement(
     poll=10,
     timeout=1,
     delivertimeout=30,
+    losttimeout=600,
     regions=("lab",),
     read="box",
 )
 PAIR = Pair("mail", "lab")
+BOX_PAIR = Pair("box", "lab")
 PROFILE = Profile({"mail": MAIL, "box": BOX})
 INTERVAL_US = 10_000_000
 SILENCE_US = silence_us(MAIL)
-WAKE = "how to wake the reader of box"
+WAKE = wake_text("lab", BOX.mailbox, codec.encode_element(BOX))
 
 _FAULTS = {
     Level.FAILED: Fault(Side.REMOTE, FaultCode.REPLY, "452 no space"),
@@ -46,7 +51,14 @@ _FAULTS = {
 }
 
 
-def result(slot: int, phase: Phase, level: Level, at_us: int, pair: Pair = PAIR) -> Result:
+def result(
+    slot: int,
+    phase: Phase,
+    level: Level,
+    at_us: int,
+    pair: Pair = PAIR,
+    outcome: Outcome | None = None,
+) -> Result:
     """A result; where its level is GOOD or MARGINAL, the message went out."""
     fault = _FAULTS.get(level)
     assert level is Level.MARGINAL or level_of(fault) is level
@@ -61,7 +73,13 @@ def result(slot: int, phase: Phase, level: Level, at_us: int, pair: Pair = PAIR)
         at_us=at_us,
         attempts=(Attempt(1, at_us, 1000, fault=fault, accepted_at_us=accepted_at_us),),
         fault=fault,
+        outcome=outcome,
     )
+
+
+def awaited(slot: int, lost_at_us: int = 0) -> Pending:
+    """A message of the pair that was not found in time."""
+    return Pending(Poll(PAIR.element, PAIR.region, slot), 1, 0, 0, lost_at_us)
 
 
 @dataclass(frozen=True)
@@ -106,11 +124,35 @@ class Site:
         sent = result(slot, Phase.SEND, level, at_us, Pair(element.name, "lab"))
         return self.run(self.worker.record_send(element, sent, BOX.mailbox if element.read else "", WAKE))
 
-    def read(self, slot: int, level: Level = Level.GOOD) -> bool:
+    def read(
+        self,
+        slot: int,
+        level: Level = Level.GOOD,
+        outcome: Outcome | None = None,
+        following: Pending | None = None,
+    ) -> bool:
         """Records a read of the pair, as the only reader of the mailbox; whether it was new."""
+        found = result(slot, Phase.READ, level, self.now_us(), outcome=outcome)
+        with self.reader() as desk:
+            return self.run(desk.record(found, following))
+
+    def after(self, slot: int, level: Level, outcome: Outcome, copy: str = "") -> bool:
+        """Records what became of a message after its read; whether it was new."""
+        found = result(slot, Phase.AFTER, level, self.now_us(), outcome=outcome)
+        with self.reader() as desk:
+            return self.run(desk.record_after(found, copy=copy))
+
+    def check(self, slot: int, level: Level = Level.GOOD, *, at_us: int | None = None) -> bool:
+        """Records a check of the mailbox; whether it was new."""
+        at_us = self.now_us() if at_us is None else at_us
+        return self.run(self.worker.record_check(BOX, result(slot, Phase.CHECK, level, at_us, BOX_PAIR)))
+
+    @contextmanager
+    def reader(self) -> Iterator[Desk]:
+        """A reader of the mailbox, for a moment."""
         desk = self.desk()
         try:
-            return self.run(desk.record(result(slot, Phase.READ, level, self.now_us())))
+            yield desk
         finally:
             self.run(desk.release(force=True))
 
@@ -136,6 +178,10 @@ class Site:
     def level(self) -> Level:
         return self.state().level
 
+    def mailbox(self) -> MailboxState:
+        (state,) = self.view.mailboxes()
+        return state
+
     def events(self) -> list[Event]:
         return self.view.events(100_000, lambda _: True)
 
@@ -144,6 +190,9 @@ class Site:
 
     def pending(self) -> set[str]:
         return {str(poll) for poll in self.redis.hkeys(keys.pending(BOX.mailbox))}
+
+    def awaited(self) -> set[str]:
+        return {str(poll) for poll in self.redis.hkeys(keys.awaited(BOX.mailbox))}
 
     def dump(self) -> dict[str, bytes]:
         """Everything that Redis holds, for comparing."""

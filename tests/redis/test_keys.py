@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
+from postbeat.delivery import Outcome
 from postbeat.model import Level, Phase
 from postbeat.probes.session import Memory
 from postbeat.store import keys
-from tests.redis.site import MAIL, SILENCE_US, Site, result
+from tests.redis.site import BOX, MAIL, SILENCE_US, Site, awaited, result
 
 
 def table() -> dict[str, str]:
@@ -29,9 +31,24 @@ def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Sit
     site.send(4, Level.FAILED)
     site.send(5)
     found = {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
+    site.send(6)
     desk = site.desk()
-    site.run(desk.remember(Memory("1", 1)))
+    site.run(desk.remember(Memory(count=1)))
+    site.run(desk.note({}, looked_at_us=1))
     site.run(desk.record(result(5, Phase.READ, Level.GOOD, 1)))
+    site.run(desk.record(result(6, Phase.READ, Level.FAILED, 1), awaited(6)))
+    copied = result(5, Phase.AFTER, Level.MARGINAL, 1, outcome=Outcome.DUPLICATED)
+    site.run(desk.record_after(copied, copy="another"))
+
+    async def waiting() -> None:
+        waiter = asyncio.create_task(site.worker.turn(BOX.mailbox, 5))
+        while not site.redis.exists(keys.turns(BOX.mailbox)):  # noqa: ASYNC110  it is Redis that changes
+            await asyncio.sleep(0.01)
+        nonlocal found
+        found |= {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
+        waiter.cancel()
+
+    site.run(waiting())
     found |= {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
     assert found == table()
 

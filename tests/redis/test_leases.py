@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from postbeat.model import Level, Phase
-from postbeat.probes.session import Memory
-from postbeat.store import keys, worker
-from postbeat.store.worker import LEASE_MS, LeaseLostError
+from postbeat.probes.session import Memory, Place, Seen
+from postbeat.store import desk as desks
+from postbeat.store import keys
+from postbeat.store.desk import LEASE_MS
+from postbeat.store.worker import LeaseLostError
 from tests.redis.site import BOX, Site, result
 
 
@@ -34,7 +36,7 @@ def test_a_lease_ends_by_itself(site: Site) -> None:
 
 
 def test_a_reader_that_keeps_its_lease_renews_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "RENEW_S", 0.01)
+    monkeypatch.setattr(desks, "RENEW_S", 0.01)
     desk = site.desk()
     site.redis.pexpire(keys.lease(BOX.mailbox), 1000)
 
@@ -84,7 +86,12 @@ def test_a_reader_that_failed_gives_the_lease_back_whatever_is_pending(site: Sit
 
 
 @pytest.mark.parametrize(
-    "memory", [Memory(), Memory("7", 4711), Memory(uidls=frozenset({"a", "b c", "ü", '"'}))]
+    "memory",
+    [
+        Memory(),
+        Memory({"INBOX": Seen("7", 4711)}, again=frozenset({Place("Junk", "3")})),
+        Memory(count=3, tail={"a": 1, "b c": 2}, others=frozenset({"a", "b c", "ü", '"'})),
+    ],
 )
 def test_what_a_reader_remembers_the_next_one_knows(site: Site, memory: Memory) -> None:
     desk = site.desk()
@@ -95,5 +102,5 @@ def test_what_a_reader_remembers_the_next_one_knows(site: Site, memory: Memory) 
 
 
 def test_a_memory_of_a_mailbox_that_nobody_reads_any_more_is_forgotten(site: Site) -> None:
-    site.run(site.desk().remember(Memory("7", 4711)))
-    assert 0 < int(site.redis.ttl(keys.memory(BOX.mailbox))) <= worker.MEMORY_S
+    site.run(site.desk().remember(Memory(count=1)))
+    assert 0 < int(site.redis.ttl(keys.memory(BOX.mailbox))) <= desks.MEMORY_S

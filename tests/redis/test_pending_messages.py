@@ -39,7 +39,7 @@ class Play:
 
     def reader_looks(self) -> None:
         for desk in self._readers:
-            for pending in self.site.run(desk.pending()).values():
+            for pending in self.site.run(desk.expected()).pending.values():
                 found = result(pending.poll.slot, Phase.READ, Level.GOOD, self.site.now_us())
                 self.site.run(desk.record(found))
 
@@ -111,7 +111,7 @@ def test_many_senders_and_readers_at_once_leave_nothing_behind(site: Site) -> No
     async def reader() -> None:
         desk = await site.worker.desk(BOX.mailbox)
         while desk is not None and not await desk.release():
-            for pending in (await desk.pending()).values():
+            for pending in (await desk.expected()).pending.values():
                 await desk.record(result(pending.poll.slot, Phase.READ, Level.GOOD, 1))
 
     async def sender(first: int) -> None:
@@ -139,7 +139,7 @@ def test_a_message_that_comes_while_a_reader_is_there_is_that_readers(site: Site
     site.run(desk.record(result(1, Phase.READ, Level.GOOD, 1)))
     assert not site.send(2)
     assert not site.run(desk.release())
-    assert set(site.run(desk.pending())) == {"mail@lab#2"}
+    assert set(site.run(desk.expected()).pending) == {"mail@lab#2"}
 
 
 def test_the_sweep_wakes_the_reader_that_a_mailbox_lacks_and_once(site: Site) -> None:

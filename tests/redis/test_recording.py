@@ -48,6 +48,8 @@ def test_every_result_counts_in_its_phase_and_level(site: Site) -> None:
     assert site.state().counts == {
         Phase.SEND: {Level.GOOD: 2, Level.MARGINAL: 1, Level.FAILED: 1, Level.UNKNOWN: 1},
         Phase.READ: {Level.GOOD: 1, Level.FAILED: 1},
+        Phase.AFTER: {},
+        Phase.CHECK: {},
     }
 
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from postbeat import slots
+from postbeat.delivery import Outcome
 from postbeat.elements import SmtpElement
 from postbeat.model import FaultCode, Level, Pair, Phase, Side
 from postbeat.profile import Profile
 from postbeat.results import Result
 from postbeat.store import keys
 from postbeat.store.records import silence_us
-from tests.redis.site import BOX, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site
+from tests.redis.site import BOX, BOX_PAIR, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site
 
 ALONE = replace(MAIL, read=None)  # nothing is read, so that the send alone makes the level
 ALONE_PROFILE = Profile({"mail": ALONE})
@@ -169,6 +170,8 @@ def test_messages_that_no_reader_looked_for_are_unknown(site: Site) -> None:
     assert all(silent(one, Phase.READ, "box", "queue read.lab") for one in found)
     assert site.level() is Level.UNKNOWN
     assert site.pending() == {"mail@lab#4"}
+    assert site.awaited() == {"mail@lab#1", "mail@lab#2", "mail@lab#3"}
+    assert {one.outcome for one in found} == {Outcome.UNREADABLE}
 
 
 def test_a_mailbox_that_was_good_turns_unknown_when_nobody_reads_it(site: Site) -> None:
@@ -212,7 +215,8 @@ def test_a_pair_that_left_the_profile_is_forgotten(site: Site, after: Profile) -
     site.beat.sweep(after)
     assert site.view.states() == []
     left = {key for key in site.redis.scan_iter() if not key.startswith(keys.seen(""))}
-    assert left <= {keys.EVENTS, keys.RESULTS, keys.MAILBOXES, keys.pending(BOX.mailbox)}
+    kept = (keys.pending, keys.settled)
+    assert left <= {keys.EVENTS, keys.RESULTS, keys.MAILBOXES, *(key(BOX.mailbox) for key in kept)}
 
 
 def test_a_pair_that_comes_back_begins_anew(site: Site) -> None:
@@ -221,3 +225,25 @@ def test_a_pair_that_comes_back_begins_anew(site: Site) -> None:
     site.beat.expect(ALONE_PROFILE, site.now_us())
     state = site.state(Pair("mail", "lab"))
     assert (state.level, state.since_us, state.counts[Phase.SEND]) == (Level.UNKNOWN, None, {})
+
+
+def test_a_check_may_wait_an_interval_for_its_turn() -> None:
+    assert silence_us(BOX) == silence_us(ALONE) + INTERVAL_US
+
+
+def test_a_mailbox_that_is_checked_no_more_is_unknown(site: Site) -> None:
+    site.check(7, at_us=site.now_us() - silence_us(BOX))
+    profile = Profile({"box": BOX})
+    assert [site.beat.sweep(profile) for _ in range(2)] == [1, 0]
+    assert silent(site.results()[-1], Phase.CHECK, "region lab", "queue probe.lab")
+    state = site.state(BOX_PAIR)
+    assert (state.level, state.counts[Phase.CHECK]) == (
+        Level.UNKNOWN,
+        {Level.GOOD: 1, Level.UNKNOWN: 1},
+    )
+
+
+def test_of_a_mailbox_without_a_poll_of_its_own_nothing_is_expected(site: Site) -> None:
+    site.check(7, at_us=site.now_us() - silence_us(BOX))
+    assert site.beat.sweep(Profile({"box": replace(BOX, poll=None)})) == 0
+    assert site.view.states() == []

@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.grid import Due, Grid
 from postbeat import slots
-from postbeat.elements import SmtpElement
+from postbeat.elements import Pop3Element, SmtpElement
 from postbeat.model import Pair, Poll
+from postbeat.slots import Polled
 
 START_US = 1_700_000_000_000_000
 SHORTEST_US = 1_000_000
@@ -17,7 +19,7 @@ polls_s = st.sampled_from([1, 1.5, 2, 7, 10])
 moments = st.integers(START_US, START_US + 10**12)
 
 
-def elements(intervals_s: Iterable[float], region_count: int = 2) -> list[tuple[Pair, SmtpElement]]:
+def elements(intervals_s: Iterable[float], region_count: int = 2) -> list[tuple[Pair, Polled]]:
     regions = tuple(f"r{number}" for number in range(region_count))
     made = [
         SmtpElement(name=f"mail-{number}", server="h", poll=poll_s, regions=regions)
@@ -30,13 +32,14 @@ def ids(due: Iterable[Due]) -> list[str]:
     return [str(item.poll) for item in due]
 
 
-def expected_ids(pairs: list[tuple[Pair, SmtpElement]], from_us: int, to_us: int) -> set[str]:
+def expected_ids(pairs: list[tuple[Pair, Polled]], from_us: int, to_us: int) -> set[str]:
     """The same from the definition of a slot: every one whose time is after one moment, up to another."""
     return {
         str(Poll(pair.element, pair.region, slot))
         for pair, element in pairs
         for slot in range(
-            slots.slot_at(pair, element.poll, from_us) + 1, slots.slot_at(pair, element.poll, to_us) + 1
+            slots.slot_at(pair, slots.poll_s(element), from_us) + 1,
+            slots.slot_at(pair, slots.poll_s(element), to_us) + 1,
         )
     }
 
@@ -78,9 +81,10 @@ def test_after_a_pause_each_pair_gives_only_its_latest_poll(
         due = list(grid.due(now_us))
         assert max(Counter(item.poll.pair for item in due).values(), default=0) <= 1
         for item in due:
-            assert item.poll.slot == slots.slot_at(item.poll.pair, item.element.poll, now_us)
+            poll_s = slots.poll_s(item.element)
+            assert item.poll.slot == slots.slot_at(item.poll.pair, poll_s, now_us)
             assert item.due_us <= now_us < item.expires_us
-            assert item.expires_us - item.due_us == slots.interval_us(item.element.poll)
+            assert item.expires_us - item.due_us == slots.interval_us(poll_s)
             assert item.element is element_of[item.poll.pair]
 
 
@@ -101,6 +105,17 @@ def test_polls_come_in_the_order_of_their_times() -> None:
     assert times_us == sorted(times_us)
 
 
+def test_a_mailbox_is_polled_like_anything_else() -> None:
+    box = Pop3Element(name="box", server="h", poll=10)
+    (due,) = Grid([(Pair("box", "eu"), box)], START_US).due(START_US + 10_000_000)
+    assert (due.element, due.poll.pair) == (box, Pair("box", "eu"))
+
+
+def test_a_mailbox_that_is_only_read_has_no_place_in_the_grid() -> None:
+    with pytest.raises(ValueError, match="box is not polled"):
+        Grid([(Pair("box", "eu"), Pop3Element(name="box", server="h"))], START_US)
+
+
 def test_a_grid_without_pairs_waits_for_nothing() -> None:
     grid = Grid([], START_US)
     assert grid.next_us() is None
@@ -113,8 +128,9 @@ def test_the_very_first_start_has_the_current_poll_of_every_pair() -> None:
     current = list(Grid(pairs, START_US).current(START_US))
     assert [item.poll.pair for item in current] == [pair for pair, _ in pairs]
     for item in current:
-        assert item.due_us <= START_US < item.due_us + slots.interval_us(item.element.poll)
-        assert item.expires_us > START_US + slots.interval_us(item.element.poll)
+        interval_us = slots.interval_us(slots.poll_s(item.element))
+        assert item.due_us <= START_US < item.due_us + interval_us
+        assert item.expires_us > START_US + interval_us
 
 
 @given(polls_s, moments)
