@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from postbeat.elements import Element
@@ -49,6 +49,11 @@ def expiry_warning(element: Element, tls: TlsFacts | None, at_us: int) -> str:
     return f"{what} expires in {days} day{'' if days == 1 else 's'}, on {date}"
 
 
+def worst(levels: Iterable[Level]) -> Level:
+    """The worst of some levels; GOOD where there are none."""
+    return max(levels, key=_SEVERITY.__getitem__, default=Level.GOOD)
+
+
 _SEVERITY = {Level.GOOD: 0, Level.MARGINAL: 1, Level.UNKNOWN: 2, Level.FAILED: 3}
 
 
@@ -60,4 +65,4 @@ def merged(send: Level, read: Level | None) -> Level:
     """
     if read is None or send is Level.UNKNOWN:
         return send
-    return max(send, read, key=_SEVERITY.__getitem__)
+    return worst((send, read))

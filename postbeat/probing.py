@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from postbeat import attempts, mailbox, resolve
 from postbeat.clock import Clock
+from postbeat.delivery import MailboxFacts
 from postbeat.elements import MailboxElement, SmtpElement
-from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.mailbox import FIELDS, Tools
-from postbeat.model import Pair, Phase, Poll
+from postbeat.mailbox import Tools
+from postbeat.model import Poll
 from postbeat.probes import open_session
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
@@ -23,9 +23,9 @@ from postbeat.resolve import Resolver
 from postbeat.results import Attempt, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.secrets import Keys
-from postbeat.sending import Sender, describe
+from postbeat.sending import Sender
 from postbeat.settings import Settings
-from postbeat.store.records import Pending, pending_of
+from postbeat.store.records import Expected, Noted, Pending, pending_of
 
 
 class Prober:
@@ -38,7 +38,8 @@ class Prober:
         # Without a site key the message is signed with one that nobody else has: it is found all the same.
         self._keys = config.keys() or Keys.new()
         self._config = config
-        resolve.use(Resolver(config.resolver))
+        self._resolver = Resolver(config.resolver)
+        resolve.use(self._resolver)
         self._clock = Clock()
         self._lag = LagMeter()
         self._worker = f"probe/{os.getpid()}"
@@ -55,50 +56,44 @@ class Prober:
         read = None
         if reader is not None and pending is not None:
             desk = _Desk(pending)
-            tools = Tools(
-                self._keys,
-                self._clock,
-                self._lag,
-                self._worker,
-                orphans=False,
-                use_body=config.use_body,
-                tls=config.tls_defaults(),
-                looked=self._looked,
-            )
-            await mailbox.read(reader, desk, tools)
+            await mailbox.read(reader, desk, self._tools())
             read = desk.result
         return RoundTrip(poll.pair, reader is not None, sent, read)
 
-    async def log_in(self, element: MailboxElement, region: str) -> RoundTrip:
-        """The service test of a mailbox alone: connects, logs in, and says goodbye."""
+    async def check(self, element: MailboxElement, region: str) -> RoundTrip:
+        """The service test of a mailbox alone: connects, logs in, asks what is there, and says goodbye."""
         self._lag.start(asyncio.get_running_loop())
-        tls_defaults = self._config.tls_defaults()
+        tools = self._tools()
+        facts: MailboxFacts | None = None
 
-        async def body(readings: Readings, number: int) -> None:
-            way = await access(element, self._keys, readings.timeline, tls_defaults)
-            session = await open_session(element, way.login, way.tls, readings.timeline, FIELDS)
+        async def body(readings: Readings, _number: int) -> None:
+            nonlocal facts
+            way = await access(element, self._keys, readings.timeline, tools.tls)
+            session = await open_session(element, way.login, way.tls, readings.timeline, ())
+            readings.logged_in()
             readings.over(session.stream, element)
+            with readings.timeline.stage("facts"):
+                facts = await session.facts()
             with readings.timeline.stage("quit"), suppress(TimeoutError):
                 await session.finish()
 
         made = await attempts.run(element, body, self._clock, self._lag)
-        fault = made[-1].fault
         poll = self._poll(element.name, region)
-        warnings = made[-1].warnings
-        text = "; ".join(("The mailbox can be read", *warnings)) if fault is None else describe(fault)
-        now_us = self._clock.now_us()
-        read = Result(
-            poll=poll,
-            phase=Phase.READ,
-            kind=element.kind,
-            level=level_of(fault, warnings),
-            message=text,
-            at_us=now_us,
-            attempts=made,
-            fault=fault,
-            worker=self._worker,
+        checked = mailbox.checked(element, poll, tools, made, facts, None)
+        return RoundTrip(poll.pair, reads=False, check=checked)
+
+    def _tools(self) -> Tools:
+        return Tools(
+            self._keys,
+            self._clock,
+            self._lag,
+            self._worker,
+            orphans=False,
+            use_body=self._config.use_body,
+            tls=self._config.tls_defaults(),
+            txt=self._resolver.txt,
+            looked=self._looked,
         )
-        return RoundTrip(Pair(element.name, region), True, None, read)
 
     def _poll(self, element: str, region: str) -> Poll:
         # Milliseconds as the slot: far beyond the slot of any interval.
@@ -113,16 +108,23 @@ class _Desk:
     """A desk for one message, held by nobody else."""
 
     def __init__(self, pending: Pending) -> None:
+        self.bell = asyncio.Event()
         self._pending = {str(pending.poll): pending}
         self._memory = Memory()
         self.result: Result | None = None
 
-    async def pending(self) -> Mapping[str, Pending]:
-        return dict(self._pending)
+    async def expected(self) -> Expected:
+        return Expected(dict(self._pending), {}, wanted=False)
 
-    async def record(self, result: Result) -> bool:
+    async def settled(self) -> Mapping[str, tuple[int, str]]:
+        return {}
+
+    async def record(self, result: Result, following: Pending | None = None, place: str = "") -> bool:
         self.result = result
         return self._pending.pop(str(result.poll), None) is not None
+
+    async def record_after(self, result: Result, attempt: int = 0, copy: str = "", place: str = "") -> bool:
+        return True
 
     async def memory(self) -> Memory:
         return self._memory
@@ -130,8 +132,27 @@ class _Desk:
     async def remember(self, memory: Memory) -> None:
         self._memory = memory
 
+    async def note(
+        self,
+        tally: Mapping[str, int],
+        *,
+        looked_at_us: int,
+        not_before_us: int = 0,
+        facts: MailboxFacts | None = None,
+    ) -> None:
+        return
+
+    async def noted(self) -> Noted:
+        return Noted()
+
+    async def take_tally(self) -> Mapping[str, int]:
+        return {}
+
     async def release(self, *, force: bool = False) -> bool:
         return not self._pending or force
 
     async def keep(self) -> None:
         await asyncio.Event().wait()
+
+    def holds(self) -> bool:
+        return True

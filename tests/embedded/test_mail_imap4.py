@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import imaplib
 
 import pytest
 
+from postbeat.delivery import MailboxFacts
+from postbeat.elements import Imap4Element
 from postbeat.embedded.maildrop import MESSAGE_BYTES_LIMIT
-from tests.embedded.conftest import Box
+from postbeat.probes.imap4 import open_session
+from postbeat.probes.login import Login
+from postbeat.probes.session import Memory
+from postbeat.timeline import Timeline
+from tests.embedded.conftest import TIMEOUT_S, Box
 
 THREE = [b"Subject: number %d\r\n\r\ntext\r\n" % number for number in (1, 2, 3)]
 
@@ -158,6 +165,23 @@ def test_search_finds(box: Box, criteria: str, found: list[bytes]) -> None:
     with box.imap4() as client:
         client.uid("FETCH", "2", "(BODY[])")
         assert uids(client, *criteria.split(" ")) == found
+
+
+def test_a_session_of_the_product_counts_it_and_is_told_of_new_mail(box: Box) -> None:
+    fill(box)
+    element = Imap4Element(name="box", server=box.server.host, port=box.server.imap4)
+
+    async def test() -> None:
+        session = await open_session(element, Login(box.user, box.password), Timeline(), ("Subject",))
+        assert await session.facts() == MailboxFacts(3, folders={"INBOX": 3})
+        _, memory = await session.scan(Memory())
+        waiting = asyncio.ensure_future(session.wait(TIMEOUT_S))
+        await asyncio.to_thread(box.send, THREE[0])
+        assert await waiting
+        assert [found.place.uid for found in (await session.scan(memory))[0]] == ["4"]
+        await session.finish()
+
+    asyncio.run(test())
 
 
 def test_a_search_key_that_is_not_known_is_refused_and_the_session_lasts(box: Box) -> None:

@@ -1,0 +1,230 @@
+"""What a look decided: each message's result, once, and which messages may go."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from postbeat.delivery import Bounce, Outcome, Tally
+from postbeat.elements import MailboxElement
+from postbeat.grade import level_of, worst
+from postbeat.mailbox import outcomes
+from postbeat.mailbox.desk import Desk, Tools
+from postbeat.mailbox.looking import Looker
+from postbeat.mailbox.outcomes import Judgement
+from postbeat.mailbox.pace import CONFLICTS
+from postbeat.mailbox.sightings import NO_DETAILS, Sighting, place_text
+from postbeat.model import Pair, Phase, Poll
+from postbeat.probes.session import Place
+from postbeat.results import Attempt, Result
+from postbeat.sending import describe
+from postbeat.store.records import Expected, Pending
+
+ORPHAN_US = 300 * 1_000_000  # a message of ours that nobody waits for is deleted at this age
+SETTLED_LIMIT = 10_000  # polls whose further copies are recognised
+ORDER_LIMIT = 1000  # slots further apart than this are of different intervals: they tell no order
+
+
+class Settler:
+    """Records what is decided at the desk, and keeps ``expected`` in step with it."""
+
+    def __init__(self, element: MailboxElement, desk: Desk, tools: Tools, tally: Counter[str]) -> None:
+        self.expected = Expected({}, {}, wanted=False)
+        self._element = element
+        self._desk = desk
+        self._tools = tools
+        self._clock = tools.clock
+        self._tally = tally
+        self._settled: dict[str, tuple[int, str]] = {}  # polls that were found: the attempt and the place
+        self._newest: dict[Pair, int] = {}  # the latest slot that was found
+        self._delayed: dict[str, Bounce] = {}
+        self._told: set[Place] = set()  # messages that a result of this visit speaks of
+
+    async def begin(self) -> None:
+        """Learns what earlier readers have found."""
+        self._settled = dict(await self._desk.settled())
+        for text in self._settled:
+            self._came(Poll.parse(text))
+
+    async def ask(self) -> None:
+        """Asks the desk for what is expected now."""
+        self.expected = await self._desk.expected()
+
+    async def settle(self, looker: Looker, made: tuple[Attempt, ...]) -> None:
+        """Records what this look decided of every message that is expected."""
+        copies: dict[tuple[str, int], list[Sighting]] = {}
+        for sighting in looker.sightings.values():
+            if sighting.notice is None:
+                copies.setdefault((sighting.poll, sighting.token.attempt), []).append(sighting)
+            else:
+                await self._read_notice(sighting, sighting.notice, made)
+        for poll, known in list(self.expected.pending.items()):
+            found = _originals(copies.get((poll, known.attempt), []))
+            if found and found[0].place in looker.details:
+                await self._record(known, self._found(looker, known, found), made, found[0])
+                self._told.update(copy.place for copy in found)
+            else:
+                await self._not_found(looker, known, made)
+        for poll, known in list(self.expected.awaited.items()):
+            found = _originals(copies.get((poll, known.attempt), []))
+            if found and found[0].place in looker.details:
+                judgement = outcomes.found_after(self._found(looker, known, found))
+                await self._record_after(known, judgement, made, found[0])
+            elif made[-1].fault is None and looker.looked_at_us > known.lost_at_us:
+                await self._record_after(known, outcomes.lost(known), made)
+
+    async def done(self, looker: Looker) -> list[Place]:
+        """The messages that may be deleted; what is not ours to care about is forgotten."""
+        return [
+            place
+            for place, sighting in list(looker.sightings.items())
+            if await self._is_done(looker, sighting)
+        ]
+
+    async def _read_notice(self, sighting: Sighting, said: Bounce, made: tuple[Attempt, ...]) -> None:
+        pending = self.expected.pending.get(sighting.poll)
+        awaited = self.expected.awaited.get(sighting.poll)
+        if said.action == "delayed":
+            if pending is not None:
+                self._delayed[sighting.poll] = said
+        elif said.action == "failed" and pending is not None and pending.attempt == sighting.token.attempt:
+            await self._record(pending, outcomes.bounced(said), made, sighting)
+        elif said.action == "failed" and awaited is not None and awaited.attempt == sighting.token.attempt:
+            await self._record_after(awaited, outcomes.bounced(said), made, sighting)
+
+    async def _not_found(self, looker: Looker, known: Pending, made: tuple[Attempt, ...]) -> None:
+        """A message that this look did not show: it is waited for, overdue, or the mailbox is unreadable."""
+        fault = made[-1].fault
+        if fault is not None:
+            if fault.code in CONFLICTS and self._clock.now_us() <= known.expires_at_us:
+                return
+            judgement = Judgement(Outcome.UNREADABLE, level_of(fault), describe(fault), fault)
+        elif looker.looked_at_us > known.expires_at_us:
+            judgement = outcomes.overdue(known, self._delayed.pop(str(known.poll), None))
+        else:
+            return
+        await self._record(known, judgement, made)
+
+    def _found(self, looker: Looker, known: Pending, copies: list[Sighting]) -> Judgement:
+        poll = known.poll
+        newest = self._newest.get(poll.pair, poll.slot)
+        self._came(poll)
+        self._tally[Tally.FOUND] += 1
+        if len(copies) > 1:
+            self._tally[Tally.DUPLICATES] += len(copies) - 1
+        return outcomes.found(
+            self._element,
+            known,
+            copies,
+            looker.details.get(copies[0].place, NO_DETAILS),
+            out_of_order=0 < newest - poll.slot < ORDER_LIMIT,
+            uncertainty_us=self._clock.worst_us(),
+        )
+
+    def _came(self, poll: Poll) -> None:
+        newest = self._newest.get(poll.pair)
+        if newest is None or not 0 <= newest - poll.slot < ORDER_LIMIT:
+            self._newest[poll.pair] = poll.slot
+
+    async def _record(
+        self,
+        known: Pending,
+        judgement: Judgement,
+        made: tuple[Attempt, ...],
+        sighting: Sighting | None = None,
+    ) -> None:
+        following = known if sighting is None else None
+        place = place_text(sighting.place) if sighting is not None else ""
+        result = self._result(Phase.READ, known.poll, judgement, made)
+        await self._desk.record(result, following, place)
+        del self.expected.pending[str(known.poll)]
+        if following is not None:
+            self.expected.awaited[str(known.poll)] = following
+        else:
+            self._settle_as(known, place)
+
+    async def _record_after(
+        self,
+        known: Pending,
+        judgement: Judgement,
+        made: tuple[Attempt, ...],
+        sighting: Sighting | None = None,
+    ) -> None:
+        place = place_text(sighting.place) if sighting is not None else ""
+        result = self._result(Phase.AFTER, known.poll, judgement, made[-1:])
+        await self._desk.record_after(result, known.attempt, place=place)
+        del self.expected.awaited[str(known.poll)]
+        if sighting is not None:
+            self._settle_as(known, place)
+
+    def _settle_as(self, known: Pending, place: str) -> None:
+        self._settled[str(known.poll)] = (known.attempt, place)
+        self._delayed.pop(str(known.poll), None)
+        while len(self._settled) > SETTLED_LIMIT:
+            del self._settled[next(iter(self._settled))]
+
+    def _result(
+        self, phase: Phase, poll: Poll, judgement: Judgement, made: tuple[Attempt, ...] = ()
+    ) -> Result:
+        level, text = judgement.level, judgement.text
+        warnings = made[-1].warnings if made and phase is Phase.READ else ()
+        if warnings and judgement.fault is None:
+            level = worst((level, level_of(None, warnings)))
+            text = "; ".join((text, *warnings))
+        return Result(
+            poll=poll,
+            phase=phase,
+            kind=self._element.kind,
+            level=level,
+            message=text,
+            at_us=self._clock.now_us(),
+            attempts=made,
+            fault=judgement.fault,
+            delivery=judgement.delivery,
+            worker=self._tools.worker,
+            outcome=judgement.outcome,
+            bounce=judgement.bounce,
+        )
+
+    async def _is_done(self, looker: Looker, sighting: Sighting) -> bool:
+        """Recorded, a copy of what was recorded, another attempt's copy, or an orphan; replays are left."""
+        poll, attempt = sighting.poll, sighting.token.attempt
+        known = self.expected.pending.get(poll) or self.expected.awaited.get(poll)
+        if known is not None:
+            return known.attempt != attempt or sighting.notice is not None
+        settled = self._settled.get(poll)
+        if settled is None:
+            return self._is_orphan(looker, sighting)
+        here = place_text(sighting.place)
+        if sighting.notice is not None or here == settled[1] or sighting.place in self._told:
+            return True
+        if not sighting.original:
+            self._leave_alone(looker, sighting)
+            return False
+        if attempt == settled[0]:
+            await self._record_copy(sighting, here)
+        return True
+
+    def _is_orphan(self, looker: Looker, sighting: Sighting) -> bool:
+        age_us = self._clock.now_us() - sighting.token.sent_at_us
+        if age_us <= ORPHAN_US or not self._tools.orphans:
+            return False
+        if not sighting.original:
+            self._leave_alone(looker, sighting)
+            return False
+        self._tally[Tally.ORPHANS] += 1
+        return True
+
+    async def _record_copy(self, sighting: Sighting, here: str) -> None:
+        result = self._result(Phase.AFTER, sighting.token.poll, outcomes.duplicated(self._element))
+        if await self._desk.record_after(result, copy=f"{sighting.poll} {here}"):
+            self._tally[Tally.DUPLICATES] += 1
+
+    def _leave_alone(self, looker: Looker, sighting: Sighting) -> None:
+        """Somebody else's message with our token in it."""
+        self._tally[Tally.REPLAYED] += 1
+        looker.forget(sighting.place)
+
+
+def _originals(copies: list[Sighting]) -> list[Sighting]:
+    """The copies that are what we sent; all of them where none is, as some servers write a new Message-ID."""
+    return [copy for copy in copies if copy.original] or copies
