@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from postbeat.delivery import Bounce, Delivery, Hop, MailboxFacts, Outcome, Verdict
 from postbeat.elements import ELEMENT_TYPES, AnyElement, Expectation
 from postbeat.model import (
     AuthenticationType,
@@ -16,13 +17,14 @@ from postbeat.model import (
     FaultCode,
     Kind,
     Level,
+    LoginType,
     Phase,
     Poll,
     Secret,
     SecurityType,
     Side,
 )
-from postbeat.results import Attempt, Delivery, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
+from postbeat.results import Attempt, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
 
 
 def encode(result: Result) -> str:
@@ -45,12 +47,13 @@ def as_data(result: Result) -> dict[str, Any]:
     if result.fault is not None:
         data["fault"] = _fault_data(result.fault)
     if result.delivery is not None:
-        delivery = result.delivery
-        data["delivery"] = {
-            "to_deliver_us": delivery.to_deliver_us,
-            "resolution_us": delivery.resolution_us,
-            "hop_count": delivery.hop_count,
-        }
+        data["delivery"] = _delivery_data(result.delivery)
+    if result.outcome is not None:
+        data["outcome"] = result.outcome
+    if result.bounce is not None:
+        data["bounce"] = _sparse(result.bounce)
+    if result.mailbox is not None:
+        data["mailbox"] = _sparse(result.mailbox)
     if (service := result.service) is not None:
         data["service"] = [
             service.port,
@@ -90,6 +93,40 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     return data
 
 
+def _delivery_data(delivery: Delivery) -> dict[str, Any]:
+    data = _sparse(delivery)
+    if delivery.hops:
+        data["hops"] = [[h.by, h.sender, h.protocol, h.at_us, h.took_us, h.skew_us] for h in delivery.hops]
+    if delivery.verdicts:
+        data["verdicts"] = [[v.method, v.result, v.by, v.reason] for v in delivery.verdicts]
+    return data
+
+
+def _delivery(data: dict[str, Any] | None) -> Delivery | None:
+    if data is None:
+        return None
+    data["altered"] = tuple(data.get("altered", ()))
+    data["hops"] = tuple(Hop(*hop) for hop in data.get("hops", ()))
+    data["verdicts"] = tuple(Verdict(*verdict) for verdict in data.get("verdicts", ()))
+    return Delivery(**data)
+
+
+# The fields of what mostly is as it is by default, and their defaults; MISSING where there is none.
+_DEFAULTS: dict[type[Any], dict[str, Any]] = {
+    kind: {
+        field.name: field.default if field.default_factory is MISSING else field.default_factory()
+        for field in fields(kind)
+    }
+    for kind in (Delivery, Bounce, MailboxFacts)
+}
+
+
+def _sparse(record: Delivery | Bounce | MailboxFacts) -> dict[str, Any]:
+    """The fields of a record that are not what they are by default."""
+    defaults = _DEFAULTS[type(record)].items()
+    return {name: value for name, default in defaults if (value := getattr(record, name)) != default}
+
+
 def _tls_data(tls: TlsFacts) -> dict[str, Any]:
     """What was negotiated; what is empty is left out."""
     return {name: value for name in TlsFacts.__slots__ if (value := getattr(tls, name)) not in ("", (), None)}
@@ -112,18 +149,22 @@ def decode(text: str | bytes) -> Result:
         ValueError, KeyError: the text is no result.
     """
     data = json.loads(text)
+    kind = Kind(data["kind"])
     return Result(
         poll=Poll.parse(data["poll"]),
         phase=Phase(data["phase"]),
-        kind=Kind(data["kind"]),
+        kind=kind,
         level=Level(data["level"]),
         message=data["message"],
         at_us=data["at_us"],
         worker=data["worker"],
         attempts=tuple(_attempt(item) for item in data["attempts"]),
         fault=_fault(data.get("fault")),
-        delivery=Delivery(**data["delivery"]) if "delivery" in data else None,
-        service=_service(*data["service"]) if "service" in data else None,
+        delivery=_delivery(data.get("delivery")),
+        service=_service(kind, *data["service"]) if "service" in data else None,
+        outcome=Outcome(data["outcome"]) if "outcome" in data else None,
+        bounce=Bounce(**data["bounce"]) if "bounce" in data else None,
+        mailbox=MailboxFacts(**data["mailbox"]) if "mailbox" in data else None,
     )
 
 
@@ -152,8 +193,9 @@ def _policy(kind: str, verdict: str, reason: str, mode: str, secure: bool) -> Po
     return PolicyFacts(kind, PolicyVerdict(verdict), reason, mode, secure)
 
 
-def _service(port: int, security: str, authentication: str, user: str, email: str) -> Service:
-    return Service(port, SecurityType(security), AuthenticationType(authentication), user, email)
+def _service(kind: Kind, port: int, security: str, authentication: str, user: str, email: str) -> Service:
+    method = AuthenticationType if kind is Kind.SMTP else LoginType
+    return Service(port, SecurityType(security), method(authentication), user, email)
 
 
 def _fault(data: dict[str, str] | None) -> Fault | None:

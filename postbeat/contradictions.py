@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from postbeat.elements import AnyElement, Expectation, SmtpElement
+from postbeat.elements import AnyElement, Expectation, Imap4Element, SmtpElement
 from postbeat.model import REVEALING_METHODS, TOKEN_METHODS, AuthenticationType, SecurityType
 
 _DKIM = ("dkimdomain", "dkimselector", "dkimkeyfile")
@@ -31,6 +31,11 @@ INVOLVED: Mapping[str, tuple[str, ...]] = {
     "clientid": ("clientid", "tokenurl", "authenticationtype"),
     "clientsecret": ("clientsecret", "refreshtoken", "tokenurl", "authenticationtype"),
     "plaintextlogin": ("plaintextlogin", "securitytype", "authenticationtype"),
+    "losttimeout": ("losttimeout", "delivertimeout"),
+    "folders": ("folders", "folder"),
+    "spamfolder": ("spamfolder", "folder", "folders"),
+    "movetofolder": ("movetofolder", "spamfolder", "folder", "folders"),
+    "logininterval": ("logininterval", "poll"),
 }
 
 # Methods that need the password itself; the others can do with a secret of their own.
@@ -49,16 +54,30 @@ def of(element: AnyElement) -> dict[str, str]:
         )
     faults |= _address_contradictions(element)
     if isinstance(element, SmtpElement):
-        faults |= _route_contradictions(element)
-        if element.read and not element.email:
-            faults["read"] = "nothing can be read where nothing is sent: set email too"
-        if element.expect is not None and (fault := _no_such_refusal(element, element.expect)):
-            faults["expect"] = fault
-        given = [name for name in _DKIM if getattr(element, name)]
-        if given and len(given) < len(_DKIM):
-            faults[given[0]] = f"a signature needs all of {', '.join(_DKIM)}"
+        faults |= _route_contradictions(element) | _message_contradictions(element)
+    elif isinstance(element, Imap4Element):
+        faults |= _folder_contradictions(element)
+    elif element.poll is not None and element.poll < element.logininterval:
+        faults["logininterval"] = f"each poll is a login: at most poll, which is {element.poll:g}"
     if element.authenticationtype is not AuthenticationType.NONE:
         faults |= _login_contradictions(element)
+    return faults
+
+
+def _message_contradictions(element: SmtpElement) -> dict[str, str]:
+    faults = {}
+    if element.read and not element.email:
+        faults["read"] = "nothing can be read where nothing is sent: set email too"
+    if element.expect is not None and (fault := _no_such_refusal(element, element.expect)):
+        faults["expect"] = fault
+    if element.losttimeout < element.delivertimeout:
+        faults["losttimeout"] = (
+            "a message cannot be lost before it is late: at least delivertimeout,"
+            f" which is {element.delivertimeout:g}"
+        )
+    given = [name for name in _DKIM if getattr(element, name)]
+    if given and len(given) < len(_DKIM):
+        faults[given[0]] = f"a signature needs all of {', '.join(_DKIM)}"
     return faults
 
 
@@ -95,6 +114,29 @@ def _route_contradictions(element: SmtpElement) -> dict[str, str]:
     elif _is_address(element.server):
         faults["server"] = "mx needs a mail domain, and this is an IP address"
     return faults
+
+
+def _folder_contradictions(element: Imap4Element) -> dict[str, str]:
+    faults = {}
+    searched = [_folder(element.folder)]
+    for name in element.folders:
+        if _folder(name) in searched:
+            faults["folders"] = f"the folder {name} is looked into already"
+        searched.append(_folder(name))
+    if _folder(element.spamfolder) in searched:
+        faults["spamfolder"] = (
+            f"{element.spamfolder} cannot be the spam folder and another that is looked into"
+        )
+    if element.movetofolder and _folder(element.movetofolder) in (*searched, _folder(element.spamfolder)):
+        faults["movetofolder"] = (
+            "the messages would be found there again: name a folder that is not looked into"
+        )
+    return faults
+
+
+def _folder(name: str) -> str:
+    """A folder's name for comparison: that of INBOX may be in any case (RFC 3501 section 5.1)."""
+    return "INBOX" if name.upper() == "INBOX" else name
 
 
 def _no_such_refusal(element: SmtpElement, expect: Expectation) -> str:

@@ -19,6 +19,7 @@ from postbeat.model import (
     AddressFamily,
     AuthenticationType,
     Kind,
+    Level,
     LoginType,
     Secret,
     SecurityType,
@@ -132,6 +133,12 @@ def _different(regions: tuple[str, ...]) -> tuple[str, ...]:
     return regions
 
 
+def _not_unknown(level: Level) -> Level:
+    if level is Level.UNKNOWN:
+        raise ValueError("UNKNOWN is for what could not be seen")
+    return level
+
+
 def _not_apop(method: LoginType) -> LoginType:
     if method is LoginType.APOP:
         raise ValueError("APOP is for POP3 only")
@@ -139,15 +146,20 @@ def _not_apop(method: LoginType) -> LoginType:
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+ServerName = Annotated[str, StringConstraints(pattern=_PRINTABLE_PATTERN, max_length=253)]
+FolderName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
 
 
 Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 
 
+Names = Annotated[tuple[ServerName, ...], BeforeValidator(_one_or_many)]
+Folders = Annotated[tuple[FolderName, ...], BeforeValidator(_one_or_many)]
 Regions = Annotated[tuple[Region, ...], BeforeValidator(_one_or_many), MinLen(1), AfterValidator(_different)]
 
 
 Server = Annotated[str, StringConstraints(pattern=_PRINTABLE_PATTERN, max_length=253)]
+GradeLevel = Annotated[Level, AfterValidator(_not_unknown)]
 
 
 IpAddress = Annotated[str, AfterValidator(_ip)]
@@ -185,6 +197,7 @@ Interval = Annotated[float, Ge(1), Le(86400)]
 
 
 Timeout = Annotated[float, Gt(0), Le(3600)]
+LongTimeout = Annotated[float, Gt(0), Le(604800)]
 
 
 TokenUrl = Annotated[
@@ -261,6 +274,12 @@ class Element:
         """The description, or the ISM's default for one: monitor, server, element."""
         return self.description or f"{self.kind} {self.server} {self.name}"
 
+    @property
+    def longest_s(self) -> float:
+        """The longest that one poll may run, in seconds: every attempt to its deadline."""
+        attempts = 1 + self.failureretests
+        return attempts * self.timeout + self.failureretests * self.retestinterval
+
     def with_secrets(self, change: Mapping[str, Secret]) -> Self:
         """This element with some of its secrets replaced."""
         values: dict[str, Any] = dict(change)
@@ -288,6 +307,7 @@ class SmtpElement(Element):
     proxyprotocol: Annotated[int, Ge(0), Le(2)] = 0
     read: Name | None = None
     delivertimeout: Timeout = 300
+    losttimeout: LongTimeout = 3600
     sender: Annotated[str, StringConstraints(pattern=rf"{EMAIL_PATTERN}|^$", max_length=254)] | None = None
     heloname: HeloName = ""
     originator: OriginatorName = ""
@@ -303,35 +323,61 @@ class SmtpElement(Element):
         """What goes into its results."""
         return Service(self.port, self.securitytype, self.authenticationtype, self.username, self.email or "")
 
-    @property
-    def longest_s(self) -> float:
-        """The longest that one poll may run, in seconds: every attempt to its deadline."""
-        attempts = 1 + self.failureretests
-        return attempts * self.timeout + self.failureretests * self.retestinterval
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxElement(Element):
-    """What the elements of the IMAP4 and POP3 monitors have in common."""
+    """What the elements of the IMAP4 and POP3 monitors have in common.
+
+    A mailbox is read for the smtp elements that name it. With ``poll`` it is tested as a service of its own,
+    too; a profile gives 300 seconds, as the ISM does, to a mailbox that no smtp element reads.
+    """
 
     authenticationtype: LoginType = LoginType.STANDARD
+    poll: Interval | None = None
+    regions: Regions = ("default",)
     usebody: Switch | None = None
+    authservids: Names = ()
+    alteredlevel: GradeLevel = Level.MARGINAL
+    duplicatelevel: GradeLevel = Level.MARGINAL
 
     @property
     def mailbox(self) -> str:
         """The identity of the mailbox: elements with the same one share its reader and its lease."""
         return f"{self.kind}:{self.username}@{self.server}:{self.port}"
 
+    @property
+    def main_folder(self) -> str:
+        """The folder in which messages should arrive; "" where there is only one."""
+        return ""
+
+    @property
+    def service(self) -> Service:
+        """What goes into the results of its checks."""
+        return Service(self.port, self.securitytype, self.authenticationtype, self.username)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imap4Element(MailboxElement):
-    """An element of the IMAP4 monitor."""
+    """An element of the IMAP4 monitor.
+
+    ``folder`` is where messages should arrive. They are looked for in ``folders`` and in the spam folder too:
+    ``spamfolder`` is its name, ``auto`` finds it (RFC 6154, or by its name), an empty text is for none.
+    """
 
     kind: ClassVar[Kind] = Kind.IMAP4
 
     port: Port = 143
     authenticationtype: Annotated[LoginType, AfterValidator(_not_apop)] = LoginType.STANDARD
-    folder: Annotated[Line, MinLen(1)] = "INBOX"
+    folder: FolderName = "INBOX"
+    folders: Folders = ()
+    spamfolder: Line = "auto"
+    spamlevel: GradeLevel = Level.MARGINAL
+    movetofolder: Line = ""
+
+    @property
+    def main_folder(self) -> str:
+        """The folder in which messages should arrive."""
+        return self.folder
 
     @property
     def mailbox(self) -> str:
@@ -341,11 +387,16 @@ class Imap4Element(MailboxElement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pop3Element(MailboxElement):
-    """An element of the POP3 monitor."""
+    """An element of the POP3 monitor.
+
+    ``logininterval`` is how many seconds must lie between two logins; a server's LOGIN-DELAY (RFC 2449
+    section 6.5) is kept where it is longer.
+    """
 
     kind: ClassVar[Kind] = Kind.POP3
 
     port: Port = 110
+    logininterval: Annotated[float, Ge(0), Le(3600)] = 0
 
 
 ELEMENT_TYPES: dict[Kind, type[SmtpElement] | type[Imap4Element] | type[Pop3Element]] = {

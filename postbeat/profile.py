@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import gc
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,88 +29,16 @@ from postbeat.elements import (
     Regions,
     SmtpElement,
 )
+from postbeat.fieldtexts import EXPECTED, expected
 from postbeat.model import Kind, Pair, Secret
 from postbeat.secrets import Keys
 
 _TOP_KEYS = ("regions", "elements")
 _SUFFIXES = (".yaml", ".yml")
+_POLL_S = 300.0  # the ISM's default; a mailbox that smtp elements read is tested by their messages
+_TEXTS = ("a text", "a name", "the ")  # how the words for what YAML may take for a number begin
 _BOOLEANS = ("active", "lmtp", "mx", "plaintextlogin", "tlslegacy", "tlsverify")
 _EITHER = ("ssldisabletls",)  # a truth value or 0 and 1, as on the page
-
-_SECRET_TEXT = "a text, {env: NAME} or {file: PATH}"  # noqa: S105
-_TLS_TEXT = "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3"
-_LINE_TEXT = "a text of at most 200 characters in one line"
-_REGION_TEXT = "a region or a list of different regions, each of at most 32 small letters, digits and -"
-_SASL_TEXT = "PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, XOAUTH2"
-_EXPECT_TEXT = (
-    "{stage: STAGE, status: CODE}, with greeting, ehlo, starttls, tls, auth, mail, rcpt, data or upload,"
-    " and a code such as 550 or 5xx, or a list of them"
-)
-_TEXTS = ("a text", "a name", "the ")  # how the words for what YAML may take for a number begin
-_NAME_TEXT = "a name of at most 64 letters, digits, '.', '_' and '-'"
-
-# What each field takes; the same words stand in docs/profile.md.
-EXPECTED: Mapping[str, str] = {
-    "type": "smtp, imap4 or pop3",
-    "name": _NAME_TEXT,
-    "server": "a host name or an IP address",
-    "description": _LINE_TEXT,
-    "port": "a whole number from 1 to 65535",
-    "address": "an IP address",
-    "addressfamily": "ANY, IPv4 or IPv6",
-    "sourceaddress": "an IP address",
-    "active": "true or false",
-    "securitytype": "NONE, SSL or STARTTLS",
-    "username": _LINE_TEXT,
-    "password": _SECRET_TEXT,
-    "sharedsecret": _SECRET_TEXT,
-    "token": _SECRET_TEXT,
-    "tokenurl": "an address that begins with https://",
-    "clientid": _LINE_TEXT,
-    "clientsecret": _SECRET_TEXT,
-    "refreshtoken": _SECRET_TEXT,
-    "scope": _LINE_TEXT,
-    "timeout": "seconds, more than 0 and at most 3600",
-    "failureretests": "a whole number from 0 to 20",
-    "retestinterval": "seconds from 0 to 3600",
-    "tlsverify": "true or false",
-    "tlscafile": "the path of a file in PEM",
-    "tlsservername": "a host name or an IP address",
-    "tlsminversion": _TLS_TEXT,
-    "tlsmaxversion": _TLS_TEXT,
-    "tlslegacy": "true or false",
-    "ssldisabletls": "0 or 1, or false or true",
-    "sslciphersuite": "ciphers as OpenSSL writes them, in at most 200 characters",
-    "sslcertificatefile": "the path of a file in PEM",
-    "sslkeyfile": "the path of a file in PEM",
-    "sslkeypassword": _SECRET_TEXT,
-    "certificatewarndays": "a whole number from 0 to 3650",
-    "authenticationtype": f"NONE, {_SASL_TEXT} or OAUTHBEARER",
-    "plaintextlogin": "true or false",
-    "email": "a mailbox address such as probe@example.com",
-    "poll": "seconds from 1 to 86400",
-    "regions": _REGION_TEXT,
-    "expect": _EXPECT_TEXT,
-    "mx": "true or false",
-    "lmtp": "true or false",
-    "proxyprotocol": "0, 1 or 2",
-    "read": "the name of an imap4 or pop3 element",
-    "delivertimeout": "seconds, more than 0 and at most 3600",
-    "sender": "a mailbox address, or an empty text for the null sender",
-    "heloname": "a host name or an address in brackets",
-    "originator": "a text of at most 64 characters in one line",
-    "mailmessage": "the path of a text or a whole message of at most 1 MiB",
-    "usebody": "0 or 1",
-    "payload": "a whole number from 0 to 52428800",
-    "dkimdomain": "a domain name in ASCII",
-    "dkimselector": "the name of a selector",
-    "dkimkeyfile": "the path of a private key in PEM",
-    "folder": "the name of a folder",
-}
-_EXPECTED_OF_KIND: Mapping[tuple[Kind, str], str] = {
-    (Kind.IMAP4, "authenticationtype"): f"STANDARD, {_SASL_TEXT} or OAUTHBEARER",
-    (Kind.POP3, "authenticationtype"): f"STANDARD, {_SASL_TEXT}, OAUTHBEARER or APOP",
-}
 
 _REGIONS: TypeAdapter[Regions] = TypeAdapter(Regions)
 
@@ -147,10 +76,10 @@ class Profile:
         """The smtp elements, inactive ones included."""
         return (element for element in self.elements.values() if isinstance(element, SmtpElement))
 
-    def active(self) -> Iterator[tuple[Pair, SmtpElement]]:
-        """Every pair that is polled, with its element."""
-        for element in self.smtp:
-            if element.active:
+    def active(self) -> Iterator[tuple[Pair, AnyElement]]:
+        """Every pair that is polled, with its element, whose ``poll`` is never None."""
+        for element in self.elements.values():
+            if element.active and element.poll is not None:
                 for region in element.regions:
                     yield Pair(element.name, region), element
 
@@ -195,6 +124,7 @@ def load(path: Path) -> Profile:
         for file in _files(path, loading):
             loading.read(file)
         loading.check_reads()
+        loading.settle_mailboxes()
     if loading.faults:
         raise ProfileError(loading.faults)
     return Profile(loading.elements)
@@ -241,6 +171,7 @@ class _Loading:
         self.faults: list[ProfileFault] = []
         self._places: dict[str, tuple[Path, yamllines.Lines, yamllines.Path]] = {}
         self._names: dict[str, tuple[Path, int]] = {}
+        self._homeless: dict[str, Regions | None] = {}  # mailboxes without regions -> those of their files
         self._faulty: set[str] = set()  # the names of elements with faults: what reads them has none itself
 
     def fault(self, file: Path, line: int, path: str, message: str) -> None:
@@ -298,7 +229,9 @@ class _Loading:
             self.fault(file, line, f"{where}.type", _wrong(EXPECTED["type"], raw, "type"))
             return
         values = {key: value for key, value in raw.items() if key != "type"}
-        if kind == Kind.SMTP and regions is not None:
+        if kind != Kind.SMTP and "regions" not in values:
+            self._homeless.setdefault(str(raw.get("name")), regions)
+        elif regions is not None:
             values.setdefault("regions", regions)
         if kind == Kind.SMTP and values.get("mx") is True:
             # Where mail for the mailbox goes is its domain's affair.
@@ -362,16 +295,33 @@ class _Loading:
             close = difflib.get_close_matches(element.read, sorted(mailboxes), 1)
             hint = f", perhaps {close[0]!r}" if close else ""
             self.fault(file, lines.line((*at, "read")), f"{_dotted(at)}.read", message + hint)
-        self._tell_readers(mailboxes)
 
-    def _tell_readers(self, mailboxes: Mapping[str, MailboxElement]) -> None:
-        """Has the readers of a mailbox look into bodies where an smtp element writes its tracking there."""
-        senders = (it for it in self.elements.values() if isinstance(it, SmtpElement) and it.usebody)
-        read = {it.read for it in senders}
-        shared = {it.mailbox for name, it in mailboxes.items() if name in read}
-        for name, reader in mailboxes.items():
-            if reader.usebody is None and reader.mailbox in shared:
-                self.elements[name] = cast(AnyElement, replace(reader, usebody=1))
+    def settle_mailboxes(self) -> None:
+        """Fills in what follows for a mailbox from the smtp elements that read it."""
+        senders = defaultdict[str, list[SmtpElement]](list)
+        for element in self.elements.values():
+            if isinstance(element, SmtpElement) and element.read:
+                senders[element.read].append(element)
+        mailboxes = [it for it in self.elements.values() if not isinstance(it, SmtpElement)]
+        # A reader looks into bodies where an smtp element writes its tracking there.
+        in_bodies = {it.mailbox for it in mailboxes if any(sender.usebody for sender in senders[it.name])}
+        for box in mailboxes:
+            usebody = 1 if box.usebody is None and box.mailbox in in_bodies else box.usebody
+            self.elements[box.name] = replace(self._polled(box, senders[box.name]), usebody=usebody)
+
+    def _polled(
+        self, box: Imap4Element | Pop3Element, senders: Sequence[SmtpElement]
+    ) -> Imap4Element | Pop3Element:
+        """A mailbox with its poll and regions: it is tested for itself where nothing else tests it."""
+        if box.poll is None:
+            if senders:
+                return box
+            apart_s = box.logininterval if isinstance(box, Pop3Element) else 0
+            box = replace(box, poll=max(_POLL_S, apart_s))
+        if box.name not in self._homeless:
+            return box
+        theirs = tuple(dict.fromkeys(region for sender in senders for region in sender.regions))
+        return replace(box, regions=self._homeless[box.name] or theirs or box.regions)
 
 
 def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, str]) -> AnyElement:
@@ -380,11 +330,6 @@ def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, s
     known = {field.name for field in fields(ELEMENT_TYPES[kind])}
     sound = {key: value for key, value in values.items() if key in known and key not in faults}
     return adapter(kind).validate_python(filled | sound)
-
-
-def expected(kind: Kind, key: str) -> str:
-    """What a field of a kind takes, in words."""
-    return _EXPECTED_OF_KIND.get((kind, key)) or EXPECTED[key]
 
 
 def _wrong(takes: str, values: Mapping[str, object], key: str) -> str:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": "postbeat.cli.show",
     "results": "postbeat.cli.show",
     "events": "postbeat.cli.show",
+    "mailboxes": "postbeat.cli.show",
 }
 
 

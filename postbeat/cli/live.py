@@ -42,7 +42,7 @@ class Screen(Protocol):
         ...
 
     def show(self, trip: RoundTrip) -> None:
-        """Shows a completed round trip."""
+        """Shows a completed round trip, a check of a mailbox, or what became of a message later."""
         ...
 
     def tick(self) -> None:
@@ -71,8 +71,7 @@ class _Lines:
         sys.stdout.flush()
 
     def show(self, trip: RoundTrip) -> None:
-        at_us = max(half.at_us for half in (trip.send, trip.read) if half is not None)
-        console().print(round_trip_line(trip, at_us))
+        console().print(round_trip_line(trip, trip.at_us or 0))
         sys.stdout.flush()
 
     def tick(self) -> None:
@@ -125,7 +124,8 @@ class _Table:
         self._live.__exit__(kind, error, trace)
 
     def show(self, trip: RoundTrip) -> None:
-        self._counts[trip.level] += 1
+        if trip.is_poll:
+            self._counts[trip.level] += 1
         self.tick()
 
     def tick(self) -> None:
@@ -179,7 +179,7 @@ class Watch:
             for trip in self._completed():
                 if trip is None:
                     out.tick()
-                elif trip.pair in missing:
+                elif trip.is_poll and trip.pair in missing:
                     missing.remove(trip.pair)
                     worst = max(worst, trip.level, key=_SEVERITY.index)
                     out.show(trip)

@@ -15,7 +15,7 @@ from rich.table import Table
 from postbeat import queues, slots
 from postbeat.cli.common import errors_exit, json_option, load, print_json, profile_argument, say
 from postbeat.cli.render import console, plural
-from postbeat.elements import SmtpElement
+from postbeat.elements import AnyElement, SmtpElement
 from postbeat.model import Kind, LocalFault, Pair, SecurityType
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import new_key
@@ -84,7 +84,7 @@ def _summary(loaded: Profile) -> dict[str, Any]:
         },
         "regions": sorted({pair.region for pair, _ in pairs}),
         "pairs": len(pairs),
-        "pollsPerSecond": round(sum(1 / element.poll for _, element in pairs), 3),
+        "pollsPerSecond": round(sum(1 / slots.poll_s(element) for _, element in pairs), 3),
     }
 
 
@@ -106,7 +106,7 @@ def schedule(profile: Path, region: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("next poll (UTC)", "in", "element", "region", "queue", "every", "phase", box=None)
+    table = Table("next poll (UTC)", "in", "element", "region", "queue", "task", "every", "phase", box=None)
     for row in islice(rows, _SHOWN):
         at = datetime.fromtimestamp(row["next"], UTC)
         table.add_row(
@@ -115,6 +115,7 @@ def schedule(profile: Path, region: str | None, as_json: bool) -> None:
             row["element"],
             row["region"],
             row["queue"],
+            row["task"],
             f"{row['every']:g} s",
             f"{row['phase']:.3f} s",
         )
@@ -123,15 +124,17 @@ def schedule(profile: Path, region: str | None, as_json: bool) -> None:
         say(f"and {len(rows) - _SHOWN} more; --json shows all")
 
 
-def _next(pair: Pair, element: SmtpElement, now_us: int) -> dict[str, Any]:
-    slot = slots.slot_at(pair, element.poll, now_us) + 1
+def _next(pair: Pair, element: AnyElement, now_us: int) -> dict[str, Any]:
+    poll_s = slots.poll_s(element)
+    slot = slots.slot_at(pair, poll_s, now_us) + 1
     return {
         "element": pair.element,
         "region": pair.region,
         "queue": queues.probe(pair.region),
-        "every": element.poll,
-        "phase": slots.phase_us(pair, element.poll) / 1e6,
-        "next": slots.due_us(pair, element.poll, slot) / 1e6,
+        "task": queues.SEND if isinstance(element, SmtpElement) else queues.CHECK,
+        "every": poll_s,
+        "phase": slots.phase_us(pair, poll_s) / 1e6,
+        "next": slots.due_us(pair, poll_s, slot) / 1e6,
         "poll": f"{pair}#{slot}",
     }
 

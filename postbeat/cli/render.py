@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postbeat.model import Level
+from postbeat.delivery import Outcome
+from postbeat.model import Level, Phase
 from postbeat.results import Attempt, Event, Result, TlsFacts
 from postbeat.roundtrip import RoundTrip
 from postbeat.store.view import PairState
@@ -19,6 +20,7 @@ from postbeat.store.view import PairState
 _SIGNS = {Level.GOOD: "✓", Level.MARGINAL: "!", Level.FAILED: "✗", Level.UNKNOWN: "?"}
 _COLOURS = {Level.GOOD: "green", Level.MARGINAL: "yellow", Level.FAILED: "bold red", Level.UNKNOWN: "magenta"}
 _BAR = 32  # characters of a timeline's bar
+_POLLS = (Phase.SEND, Phase.CHECK)  # each poll has one result of one of these
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -68,7 +70,8 @@ def moment(at_us: int) -> str:
 
 
 def _time(round_trip: RoundTrip, name: str) -> str:
-    attempt = round_trip.send.decisive if round_trip.send else None
+    tested = round_trip.check or round_trip.send
+    attempt = tested.decisive if tested else None
     return duration(attempt.times_us.get(name)) if attempt else "-"
 
 
@@ -90,7 +93,7 @@ def state_table(states: Iterable[PairState], now_us: int) -> Table:
     worst_first.sort(key=lambda level: level is not Level.FAILED)
     for state in sorted(states, key=lambda state: (worst_first.index(state.level), str(state.pair))):
         trip = state.round_trip
-        last_us = max((half.at_us for half in (trip.send, trip.read) if half), default=None)
+        last_us = trip.at_us
         table.add_row(
             level_text(state.level),
             age(None if state.since_us is None else now_us - state.since_us),
@@ -99,7 +102,7 @@ def state_table(states: Iterable[PairState], now_us: int) -> Table:
             _time(trip, "responseTime"),
             _time(trip, "uploadTime"),
             delivery_time(trip),
-            str(sum(sum(levels.values()) for phase, levels in state.counts.items() if phase == "send")),
+            str(sum(sum(state.counts.get(phase, {}).values()) for phase in _POLLS)),
             "-" if last_us is None else f"{age(now_us - last_us)} ago",
             state.why,
         )
@@ -111,7 +114,8 @@ def result_line(result: Result) -> Text:
     attempt = result.decisive
     line = Text(f"{clock_time(result.at_us)} ")
     line.append_text(_padded(result.level))
-    line.append(f"{result.poll.pair!s:<28} {result.phase:<4} {result.kind:<5} {result.message}")
+    line.append(f"{result.poll.pair!s:<28} {result.phase:<5} {result.kind:<5} ")
+    line.append_text(_said(result.outcome, result.message))
     if result.delivery is not None:
         line.append(f"  timeToDeliver {duration(result.delivery.to_deliver_us)}", style="dim")
     elif attempt is not None:
@@ -120,9 +124,13 @@ def result_line(result: Result) -> Text:
 
 
 def round_trip_line(trip: RoundTrip, at_us: int) -> Text:
-    """A completed round trip as one line."""
+    """A completed round trip, a check or what became of a message as one line."""
     line = Text(f"{clock_time(at_us)} ")
     line.append_text(_padded(trip.level))
+    alone = trip.check or trip.after
+    if alone is not None and trip.send is None:
+        line.append(f"{trip.pair!s:<22} {alone.phase}: ")
+        return line.append_text(_said(alone.outcome, alone.message))
     line.append(f"{trip.pair!s:<22} responseTime {_time(trip, 'responseTime'):>9}")
     line.append(f"  uploadTime {_time(trip, 'uploadTime'):>9}  timeToDeliver {delivery_time(trip):>9}")
     if trip.level is not Level.GOOD:
@@ -131,11 +139,20 @@ def round_trip_line(trip: RoundTrip, at_us: int) -> Text:
 
 
 def event_line(event: Event) -> Text:
-    """An event as one line."""
-    line = Text(f"{moment(event.at_us)} {event.pair!s:<28} {event.was:>8} -> ")
+    """An event as one line: a change of level, or what else is said of a message."""
+    change = f"{event.was:>8} -> " if event.was is not event.level else " " * 12
+    line = Text(f"{moment(event.at_us)} {event.pair!s:<28} {change}")
     line.append_text(_padded(event.level))
-    line.append(f"{event.message} ({event.poll}, {event.phase})")
+    line.append_text(_said(event.outcome, event.message))
+    line.append(f" ({event.poll}, {event.phase})")
     return line
+
+
+def _said(outcome: Outcome | None, message: str) -> Text:
+    """A message for people, after what became of the mail where that is not plain."""
+    if outcome in (None, Outcome.DELIVERED):
+        return Text(message)
+    return Text.assemble((f"{outcome}: ", "bold"), message)
 
 
 def _padded(level: Level) -> Text:

@@ -1,4 +1,4 @@
-"""``postbeat status``, ``results`` and ``events``: what Redis knows."""
+"""``postbeat status``, ``results``, ``events`` and ``mailboxes``: what Redis knows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from postbeat import settings
+from postbeat import plain, settings
 from postbeat.cli.common import F, errors_exit, json_option, print_json, redis_option, say
+from postbeat.cli.mail import mailbox_table
 from postbeat.cli.render import console, event_line, result_line, state_table
+from postbeat.delivery import Outcome, Tally
 from postbeat.model import Level, Pair, Phase
 from postbeat.results import Event, Result
-from postbeat.roundtrip import elements_as_data, half_as_data
 from postbeat.store import keys
-from postbeat.store.view import PairState, ViewStore
+from postbeat.store.view import MailboxState, PairState, ViewStore
 
 element_option = click.option("--element", metavar="GLOB", default="*", help="Only elements of this name.")
 region_option = click.option("--region", metavar="GLOB", default="*", help="Only regions of this name.")
@@ -80,6 +81,8 @@ def _state_data(state: PairState) -> dict[str, Any]:
         "level": state.level,
         "since": None if state.since_us is None else state.since_us / 1e6,
         "message": state.why,
+        "outcome": state.outcome,
+        "outcomes": {outcome: state.outcomes.get(outcome, 0) for outcome in Outcome},
         "counts": {
             phase: {level: state.counts.get(phase, {}).get(level, 0) for level in Level} for phase in Phase
         },
@@ -91,7 +94,11 @@ def _state_data(state: PairState) -> dict[str, Any]:
 def results(
     element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool
 ) -> None:
-    """Shows the newest results: one for each half of each poll. With --json one document per line."""
+    """Shows the newest results. With --json one document per line.
+
+    There is one for each send, for what the mailbox showed of its message (read), for what became of that
+    message later (after), and for each test of a mailbox (check).
+    """
     matches = _matches(element, region)
 
     def wanted(result: Result) -> bool:
@@ -99,7 +106,7 @@ def results(
 
     def show(result: Result) -> None:
         if as_json:
-            print_json(half_as_data(result) | _delivery_data(result), indent=None)
+            print_json(plain.result_as_data(result), indent=None)
         else:
             console().print(result_line(result))
 
@@ -111,23 +118,10 @@ def results(
             _follow(view.follow_results(end), wanted, show)
 
 
-def _delivery_data(result: Result) -> dict[str, Any]:
-    delivery, attempt = result.delivery, result.decisive
-    if result.phase is Phase.SEND:
-        data = elements_as_data(result)
-    else:
-        data = {name: us / 1e6 for name, us in (attempt.times_us if attempt else {}).items()}
-    if delivery is not None:
-        data["timeToDeliver"] = delivery.to_deliver_us / 1e6
-        data["timeToDeliverResolution"] = delivery.resolution_us / 1e6
-        data["hopCount"] = delivery.hop_count
-    return data
-
-
 @click.command()
 @_listing
 def events(element: str, region: str, count: int, follow: bool, redis_url: str | None, as_json: bool) -> None:
-    """Shows the newest changes of level. With --json one document per line."""
+    """Shows the newest changes of level, and other news of messages. With --json one document per line."""
     matches = _matches(element, region)
 
     def wanted(event: Event) -> bool:
@@ -135,7 +129,7 @@ def events(element: str, region: str, count: int, follow: bool, redis_url: str |
 
     def show(event: Event) -> None:
         if as_json:
-            print_json(_event_data(event), indent=None)
+            print_json(plain.event_as_data(event), indent=None)
         else:
             console().print(event_line(event))
 
@@ -147,16 +141,38 @@ def events(element: str, region: str, count: int, follow: bool, redis_url: str |
             _follow(view.follow_events(end), wanted, show)
 
 
-def _event_data(event: Event) -> dict[str, Any]:
+@click.command()
+@element_option
+@redis_option
+@json_option
+@errors_exit(1)
+def mailboxes(element: str, redis_url: str | None, as_json: bool) -> None:
+    """Shows every mailbox: who reads it, what is awaited in it, and what was found there."""
+    with _store(redis_url) as view:
+        states = [state for state in view.mailboxes() if fnmatchcase(state.element, element)]
+    if as_json:
+        print_json([_mailbox_data(state) for state in states])
+    elif states:
+        console().print(mailbox_table(states, time.time_ns() // 1000))
+    else:
+        say("No mailbox was read in this Redis yet.")
+
+
+def _mailbox_data(state: MailboxState) -> dict[str, Any]:
+    facts = plain.facts_as_data(state.facts)
+    del facts["tally"]  # of one check; these are the totals
     return {
-        "at": event.at_us / 1e6,
-        "element": event.pair.element,
-        "region": event.pair.region,
-        "was": event.was,
-        "level": event.level,
-        "poll": str(event.poll),
-        "phase": event.phase,
-        "message": event.message,
+        "mailbox": state.mailbox,
+        "element": state.element,
+        "region": state.region,
+        "pending": state.pending,
+        "awaited": state.awaited,
+        "waiting": state.waiting,
+        "reader": state.worker if state.is_read else None,
+        "lastLook": plain.seconds(state.looked_at_us),
+        "notBefore": plain.seconds(state.not_before_us or None),
+        **facts,
+        **{tally: state.totals.get(tally, 0) for tally in Tally},
     }
 
 

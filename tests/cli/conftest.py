@@ -111,8 +111,17 @@ class RunningSite:
 def site(mail: MailServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     folder = tmp_path_factory.mktemp("site")
     profile = folder / "profile.yaml"
-    failing = "\n  - {name: closed, type: smtp, server: 127.0.0.1, port: 1, poll: 1, timeout: 5}\n"
-    profile.write_text(profile_text(mail).rstrip() + failing)
+    more = f"""
+  - {{name: closed, type: smtp, server: 127.0.0.1, port: 1, poll: 1, timeout: 5}}
+  - name: tested
+    type: imap4
+    server: 127.0.0.1
+    port: {mail.imap4}
+    username: other
+    password: {PASSWORD}
+    poll: 2
+"""
+    profile.write_text(profile_text(mail).rstrip() + more)
     with Processes() as processes:
         url = private_redis(processes, folder / "redis", persistent=False)
         running = Site(processes, folder, url, new_key())
@@ -122,8 +131,9 @@ def site(mail: MailServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
         def settled() -> bool | None:
             with redis.Redis.from_url(url) as client:
-                counts: Any = client.hlen("postbeat:latest:read"), client.xlen("postbeat:results")
-            return True if counts[0] == 4 and counts[1] >= 30 else None
+                latest: Any = [client.hlen(f"postbeat:latest:{phase}") for phase in ("read", "check")]
+                results: Any = client.xlen("postbeat:results")
+            return True if latest == [4, 2] and results >= 30 else None
 
         beat.wait_for(settled, 60)
         yield RunningSite(url, folder)

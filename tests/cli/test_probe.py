@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,11 @@ def test_explain_shows_each_stage_with_its_reply_and_no_secret(postbeat: Run, pr
     done = postbeat("probe", profile, "out-imap4", "--explain")
     assert done.returncode == 0
     stages = ["lookup", "connect", "greeting", "ehlo", "auth", "mail", "rcpt", "data", "upload", "quit"]
-    stages += ["lookup", "connect", "greeting", "login", "capability", "select", "find"]
+    stages += ["lookup", "connect", "greeting", "login", "capability", "select", "find", "fetch"]
     rows = [line.split() for line in done.stdout.splitlines() if " ms  " in line and " ms " in line[:12]]
     assert [row[4] for row in rows if len(row) > 4 and row[1] == row[3] == "ms"] == stages
     assert "354 " in done.stdout
+    assert re.search(r"^by +from +with", done.stdout, re.MULTILINE)
     assert "timeToDeliver" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
 
@@ -69,7 +71,15 @@ def test_send_only_leaves_the_mailbox_alone(postbeat: Run, mail: MailServer, pro
 def test_a_mailbox_is_tested_by_a_login(postbeat: Run, profile: Path, element: str) -> None:
     done = postbeat("probe", profile, element)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"✓ GOOD  {element}@default read: The mailbox can be read")
+    first, times, facts = done.stdout.splitlines()
+    assert first.startswith(f"✓ GOOD  {element}@default check: ")
+    assert "loginTime" in times
+    assert re.fullmatch(r"\d+ messages?(, [\d.]+ k?B)?", facts)
+    checked = json.loads(postbeat("probe", profile, element, "--json").stdout)
+    assert (checked["level"], checked["check"]["phase"], checked["user"]) == ("GOOD", "check", "other")
+    explained = postbeat("probe", profile, element, "--explain").stdout
+    assert "login" in explained
+    assert PASSWORD not in explained
     profile.write_text(profile.read_text().replace(PASSWORD, "wrong"))
     refused = postbeat("probe", profile, element)
     assert refused.returncode == 2

@@ -16,6 +16,7 @@ elements:
   - {name: a, type: smtp, server: mail.example.com, poll: 60}
   - {name: b, type: smtp, server: mail.example.com, poll: 60, regions: east}
   - {name: c, type: smtp, server: mail.example.com, active: false}
+  - {name: box, type: imap4, server: mail.example.com, username: u, password: p, poll: 100, regions: east}
 """
 
 
@@ -24,14 +25,14 @@ def test_check_says_what_a_valid_profile_holds(postbeat: Run, tmp_path: Path) ->
     file.write_text(VALID)
     done = postbeat("check", file)
     assert done.returncode == 0
-    expected = f"{file} is valid: 3 smtp; 3 pairs of element and region, 0.05 polls per second\n"
+    expected = f"{file} is valid: 3 smtp, 1 imap4; 4 pairs of element and region, 0.06 polls per second\n"
     assert done.stdout == expected
     assert json.loads(postbeat("check", "--json", file).stdout) == {
         "valid": True,
-        "elements": {"smtp": 3, "imap4": 0, "pop3": 0},
+        "elements": {"smtp": 3, "imap4": 1, "pop3": 0},
         "regions": ["east", "north", "south"],
-        "pairs": 3,
-        "pollsPerSecond": 0.05,
+        "pairs": 4,
+        "pollsPerSecond": 0.06,
         "warnings": [],
     }
 
@@ -88,15 +89,16 @@ def test_schedule_shows_the_next_poll_of_each_active_pair_and_its_queue(
     file = tmp_path / "p.yaml"
     file.write_text(VALID)
     rows = json.loads(postbeat("schedule", "--json", file).stdout)
-    assert sorted((row["element"], row["region"], row["queue"]) for row in rows) == [
-        ("a", "north", "probe.north"),
-        ("a", "south", "probe.south"),
-        ("b", "east", "probe.east"),
+    assert sorted((row["element"], row["region"], row["queue"], row["task"]) for row in rows) == [
+        ("a", "north", "probe.north", "smtp.send"),
+        ("a", "south", "probe.south", "smtp.send"),
+        ("b", "east", "probe.east", "smtp.send"),
+        ("box", "east", "probe.east", "mailbox.check"),
     ]
     for row in rows:
         slot = int(row["poll"].partition("#")[2])
-        assert abs(row["next"] - (slot * 60 + row["phase"])) < 1e-5
-        assert -20 < row["next"] - time.time() <= 60
+        assert abs(row["next"] - (slot * row["every"] + row["phase"])) < 1e-5
+        assert -20 < row["next"] - time.time() <= row["every"]
     assert rows == sorted(rows, key=lambda row: row["next"])
     again = json.loads(postbeat("schedule", "--json", "--region", "east", file).stdout)
     assert [(row["element"], row["phase"]) for row in again] == [
@@ -125,6 +127,7 @@ def test_help_names_every_command_and_each_has_help_of_its_own(postbeat: Run) ->
         "status",
         "results",
         "events",
+        "mailboxes",
     ]:
         assert f"\n  {name} " in text
         assert postbeat(name, "-h").stdout.startswith(f"Usage: python -m postbeat {name}")

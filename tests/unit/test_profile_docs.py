@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from postbeat.elements import ELEMENT_TYPES, Element
+from postbeat.fieldtexts import EXPECTED, expected
 from postbeat.model import Kind
-from postbeat.profile import EXPECTED, ProfileError, expected, load
+from postbeat.profile import ProfileError, load
 from postbeat.secrets import SECRET_LIMIT
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profile.md"
@@ -46,7 +47,7 @@ def shown(field: Field[object]) -> str:
     value = field.default
     if value is MISSING:
         return "required"
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return "none"
     if isinstance(value, bool):
         return str(value).lower()

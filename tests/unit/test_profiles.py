@@ -100,6 +100,7 @@ def test_every_field_of_an_smtp_element_is_taken() -> None:
         regions=("east",),
         read="inbox",
         delivertimeout=90,
+        losttimeout=86400,
     )
 
 
@@ -118,10 +119,61 @@ def test_every_field_of_a_mailbox_is_taken() -> None:
     assert isinstance(imap4, Imap4Element)
     assert isinstance(pop3, Pop3Element)
     assert (imap4.server, imap4.port, imap4.folder) == ("2001:db8::25", 993, "Tests/Postbeat")
+    assert (imap4.folders, imap4.spamfolder, imap4.movetofolder) == (
+        ("Lists", "Archive"),
+        "Junk E-mail",
+        "Done",
+    )
+    assert (imap4.spamlevel, imap4.alteredlevel, imap4.duplicatelevel) == ("FAILED", "FAILED", "GOOD")
+    assert (imap4.poll, imap4.regions, imap4.usebody) == (120, ("west",), 1)
+    assert imap4.authservids == ("mx.example.com", "example.com")
     assert (imap4.authenticationtype, imap4.password) == (LoginType.PLAIN, Secret("env", "MAIL_PASSWORD"))
     assert imap4.sharedsecret == Secret("file", "/etc/postbeat/shared")
     assert (pop3.server, pop3.port, pop3.authenticationtype) == ("192.0.2.110", 995, LoginType.APOP)
     assert (pop3.failureretests, pop3.retestinterval) == (20, 3600)
+    assert (pop3.poll, pop3.regions, pop3.usebody, pop3.logininterval) == (3600, ("east",), 0, 60)
+    assert (pop3.authservids, pop3.alteredlevel, pop3.duplicatelevel) == (
+        ("mx.example.com",),
+        "GOOD",
+        "FAILED",
+    )
+
+
+def test_a_mailbox_that_is_only_read_is_no_pair_and_any_other_is_polled() -> None:
+    polled: dict[str, list[str]] = {}
+    for pair, element in load(GOOD / "mailboxes.yaml").active():
+        if not isinstance(element, SmtpElement):
+            polled.setdefault(f"{pair.element} {element.poll:g}", []).append(pair.region)
+    assert polled == {
+        "both 60": ["north"],
+        "alone 300": ["north"],
+        "elsewhere 300": ["south", "north"],
+        "rarely 900": ["north"],
+    }
+
+
+def test_a_mailbox_that_is_not_active_is_still_read() -> None:
+    loaded = load(GOOD / "mailboxes.yaml")
+    sender = loaded.elements["c"]
+    assert isinstance(sender, SmtpElement)
+    assert loaded.reader_of(sender) == loaded.elements["off"]
+
+
+def test_a_polled_mailbox_without_regions_is_polled_from_where_its_messages_are_sent(tmp_path: Path) -> None:
+    reading = "type: smtp, server: h, email: a@b, read: box"
+    path = written(
+        tmp_path,
+        f"""
+elements:
+  - {{name: one, {reading}, regions: [east, west]}}
+  - {{name: two, {reading}, regions: [west, north]}}
+  - {{name: box, type: imap4, server: h, username: u, password: p, poll: 60}}
+  - {{name: alone, type: imap4, server: h, username: v, password: p}}
+""",
+    )
+    elements = load(path).elements
+    assert elements["box"].regions == ("east", "west", "north")
+    assert elements["alone"].regions == ("default",)
 
 
 def test_regions_of_a_file_are_those_of_elements_that_name_none() -> None:
@@ -152,12 +204,12 @@ def test_an_own_key_wins_over_a_merged_one_on_either_side() -> None:
 def test_an_inactive_element_is_no_pair() -> None:
     loaded = load(GOOD / "full.yaml")
     assert [element.name for element in loaded.smtp] == ["submission"]
-    assert list(loaded.active()) == []
+    assert [str(pair) for pair, _ in loaded.active()] == ["inbox@west", "maildrop@east"]
 
 
 def test_elements_on_one_mailbox_share_its_identity_and_folders_do_not() -> None:
     box = Imap4Element(name="a", server="h", username="u")
-    same = Imap4Element(name="b", server="h", username="u", timeout=5)
+    same = Imap4Element(name="b", server="h", username="u", timeout=5, folders=("Lists",), poll=60)
     other = Imap4Element(name="c", server="h", username="u", folder="Spam")
     assert box.mailbox == same.mailbox
     assert len({box.mailbox, other.mailbox, Pop3Element(name="d", server="h", username="u").mailbox}) == 3
