@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format format-check lint types imports bench docs wheel clean
+.PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,10 +39,14 @@ types: $(VENV)/.dev  ## Check types
 imports: $(VENV)/.dev  ## Check that imports keep to the layers
 	$(BIN)/lint-imports
 
+fuzz: $(VENV)/.fuzz  ## Fuzz what parses; ARGS="--seconds 300" fuzzes each target for five minutes
+	$(BIN)/python -m tests.fuzz all $(ARGS)
+
 bench: $(VENV)/.dev  ## Run the benchmarks
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.beat
 	$(BIN)/python -m benchmarks.smtp
+	$(BIN)/python -m benchmarks.mailbox
 	$(BIN)/python -m benchmarks.capture
 
 docs: $(VENV)/.dev  ## Make the generated parts of the documents anew
@@ -71,3 +75,8 @@ $(VENV)/.dev: $(VENV)/bin/python requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@ $(VENV)/.demo
+
+# Apart from the rest, as there are wheels of it for Linux only.
+$(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
