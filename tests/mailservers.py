@@ -7,12 +7,15 @@ free ports of 127.0.0.1, beside whatever else the machine has.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,13 +30,17 @@ from postbeat.embedded.redis import free_port
 
 DOMAIN = "mail.test"
 ACCOUNTS = 40
+SHAPED = "shaped.test"  # what comes for this domain goes to tests.e2e.shaper instead of to Dovecot
 LOST = f"lost@{DOMAIN}"  # accepted, and never delivered
+JUNK = "Junk"
+QUOTA_BYTES = 1 << 30
 CERTIFIED = "certified"  # the service that asks for a client certificate
 KEY_PASSWORD = "the-keys-own-password"
 START_S = 20.0
 LIFE_S = "3600"  # Postfix changes users, after which the kernel does not end it any more with a killed parent
 PROGRAMS = {"postfix": "postfix", "dovecot": "dovecot-imapd dovecot-pop3d dovecot-lmtpd"}
-_SERVICES = ("smtp", "smtps", CERTIFIED, "imap4", "imap4s", "pop3", "pop3s")
+_POSTFIX = ("smtp", "smtps", CERTIFIED)
+_DOVECOT = ("imap4", "imap4s", "pop3", "pop3s")
 
 MAIN_CF = """
 compatibility_level = 3.6
@@ -53,10 +60,10 @@ mynetworks = 127.0.0.0/8
 alias_maps =
 alias_database =
 local_recipient_maps =
-virtual_mailbox_domains = {domain}
+virtual_mailbox_domains = {domain} {shaped}
 virtual_mailbox_maps = static:ok
 virtual_transport = lmtp:unix:{root}/dovecot/run/lmtp
-transport_maps = inline:{{ {{ {lost} = discard: }} }}
+transport_maps = inline:{{ {{ {lost} = discard: }}, {{ {shaped} = lmtp:inet:127.0.0.1:{shaper} }} }}
 lmtp_destination_concurrency_limit = 20
 default_process_limit = 100
 smtpd_peername_lookup = no
@@ -102,7 +109,7 @@ postlog unix-dgram n - n - 1 postlogd
 
 # pop3_lock_session: a second session on a mailbox is refused, as most POP3 servers do (RFC 1939 section 8).
 # anvil-auth-penalty: one test's wrong password must not slow down the logins of the others.
-DOVECOT_CONF = """
+DOVECOT_CONF = r"""
 protocols = imap pop3 lmtp
 base_dir = {root}/dovecot/run
 state_dir = {root}/dovecot/run
@@ -118,6 +125,17 @@ auth_mechanisms = plain login cram-md5
 auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
+namespace inbox {{
+  inbox = yes
+  mailbox {junk} {{
+    special_use = \Junk
+  }}
+}}
+plugin {{
+  quota = count:Mail
+  quota_vsizes = yes
+  quota_rule = *:bytes={quota}
+}}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%n {root}/dovecot/users
@@ -165,6 +183,7 @@ service stats {{
   }}
 }}
 protocol imap {{
+  mail_plugins = quota imap_quota
   mail_max_userip_connections = 200
 }}
 protocol pop3 {{
@@ -172,6 +191,8 @@ protocol pop3 {{
   pop3_lock_session = yes
 }}
 """
+
+_numbers = itertools.count()
 
 
 def missing() -> tuple[str, str] | None:
@@ -202,7 +223,7 @@ class MailServers:
 
     def __init__(self, processes: Processes, root: Path) -> None:
         self.root = root
-        self.ports: Mapping[str, int] = {name: free_port() for name in _SERVICES}
+        self.ports: Mapping[str, int] = {name: free_port() for name in (*_POSTFIX, *_DOVECOT, "shaper")}
         self._processes = processes
         self._accounts = [
             Account(f"probe{number}", secrets.token_hex(12)) for number in range(1, ACCOUNTS + 1)
@@ -222,9 +243,9 @@ class MailServers:
             if name not in self._running:
                 log = self.root / name / "output.log"
                 self._running[name] = self._processes.start(name, command, env=os.environ, log=log)
-        for service, port in self.ports.items():
-            server = self._running["postfix" if service in ("smtp", "smtps", CERTIFIED) else "dovecot"]
-            server.wait_for(partial(_accepts, port), START_S)
+        for name, services in (("postfix", _POSTFIX), ("dovecot", _DOVECOT)):
+            for service in services:
+                self._running[name].wait_for(partial(_accepts, self.ports[service]), START_S)
 
     def stop(self, name: str) -> None:
         """Ends ``postfix`` or ``dovecot``."""
@@ -239,24 +260,55 @@ class MailServers:
         """An account whose mailbox is empty and nobody else's."""
         return next(self._unused)
 
-    def messages(self, account: Account) -> list[bytes]:
-        """The messages of a mailbox, as they lie on the disk."""
-        folder = self._maildir(account)
+    def messages(self, account: Account, folder_name: str = "") -> list[bytes]:
+        """The messages of a mailbox, or of a folder of it, as they lie on the disk."""
+        folder = self._maildir(account, folder_name)
         while True:
             # A server may rename a message, or delete it, between the two steps; then all are read again.
             with contextlib.suppress(FileNotFoundError):
                 found = [*(folder / "new").glob("*"), *(folder / "cur").glob("*")]
                 return [path.read_bytes() for path in found]
 
-    def put(self, account: Account, messages: Iterable[bytes]) -> None:
-        """Puts messages of other people into a mailbox."""
-        folder = self._maildir(account)
-        for name in ("tmp", "new", "cur"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+    def put(self, account: Account, messages: Iterable[bytes], folder_name: str = "") -> None:
+        """Puts messages of other people into a mailbox, or into a folder of it."""
+        folder = self.folder(account, folder_name)
         for number, message in enumerate(messages):
-            (folder / "new" / f"{1_700_000_000 + number}.foreign{number}.{DOMAIN}").write_bytes(message)
-        for path in (folder.parent, *folder.parent.rglob("*")):
+            path = folder / "new" / f"{1_700_000_000 + number}.foreign{number}.{DOMAIN}"
+            path.write_bytes(message)
             shutil.chown(path, "mail", "mail")
+
+    def deliver(self, account: Account, message: bytes, folder_name: str = "") -> int:
+        """Delivers a message as an agent of the system does; the instant since which it is there, in us."""
+        name = f"{time.time_ns() // 10**9}.delivered{next(_numbers)}.{DOMAIN}"
+        folder = self.folder(account, folder_name)
+        written = folder / "tmp" / name
+        written.write_bytes(message)
+        shutil.chown(written, "mail", "mail")
+        written.rename(folder / "new" / name)
+        return time.time_ns() // 1000
+
+    def folder(self, account: Account, name: str = "") -> Path:
+        """A folder of a mailbox, made if it is not there: the mailbox itself where it has no name."""
+        folder = self._maildir(account, name)
+        if not (folder / "new").exists():
+            for part in ("tmp", "new", "cur"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            if name:
+                (folder / "maildirfolder").touch()
+            maildir = self._maildir(account)
+            for path in (maildir.parent, maildir, folder, *folder.glob("*")):
+                shutil.chown(path, "mail", "mail")
+        return folder
+
+    def sessions(self, account: Account, log: str) -> list[tuple[str, bool]]:
+        """The sessions on a mailbox by Dovecot's log, in its order: an id, and whether it began or ended."""
+        name = re.escape(account.name)
+        began = rf"-login: Info: Login: user=<{name}>.* session=<(?P<began>[^>]+)>"
+        ended = rf"(?:imap|pop3)\({name}\)<[0-9]+><(?P<ended>[^>]+)>: Info: Disconnected"
+        return [
+            (match["began"] or match["ended"], match["began"] is not None)
+            for match in re.finditer(f"{began}|{ended}", log)
+        ]
 
     def smtp(self, name: str, account: Account, security: str = "NONE", **changes: Any) -> dict[str, Any]:
         """A profile's element that sends to an account, logged in as its owner."""
@@ -294,8 +346,9 @@ class MailServers:
         }
         return fields | ({"sslkeypassword": KEY_PASSWORD} if key == "encrypted" else {})
 
-    def _maildir(self, account: Account) -> Path:
-        return self.root / "dovecot" / "mail" / account.name / "Maildir"
+    def _maildir(self, account: Account, folder_name: str = "") -> Path:
+        maildir = self.root / "dovecot" / "mail" / account.name / "Maildir"
+        return maildir / f".{folder_name}" if folder_name else maildir
 
     def _configure(self) -> None:
         texts = {
@@ -308,7 +361,8 @@ class MailServers:
         shutil.chown(self.root / "postfix/data", "postfix")
         shutil.chown(self.root / "dovecot/mail", "mail", "mail")
         for path, text in texts.items():
-            filled = text.format(root=self.root, domain=DOMAIN, lost=LOST, **self.ports)
+            names = {"domain": DOMAIN, "shaped": SHAPED, "lost": LOST, "junk": JUNK, "quota": QUOTA_BYTES}
+            filled = text.format(root=self.root, **names, **self.ports)
             (self.root / path).write_text(filled.lstrip())
         users = "".join(f"{account.name}:{account.password}\n" for account in self._accounts)
         (self.root / "dovecot/users").write_text(users)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,12 +60,12 @@ class Running:
         path.write_text(json.dumps({"elements": elements}))
         return path
 
-    def worker(self, region: str, name: str = "", *, queue: str = "") -> Child:
+    def worker(self, region: str, name: str = "", *, queue: str = "", **environment: str) -> Child:
         """A worker for a region, or only for one of the region's queues."""
         if not queue:
             return self.site.worker(region, name)
         options = ["-n", f"{queue}@%h", "-Q", queue, "-l", "info", "--without-gossip", "--without-mingle"]
-        return self.celery(queue, "worker", *options, POSTBEAT_REGION=region)
+        return self.celery(queue, "worker", *options, POSTBEAT_REGION=region, **environment)
 
     def celery(self, name: str, *arguments: str, **environment: str) -> Child:
         """Celery's own command, as those use it who do not need ours."""
@@ -85,11 +85,18 @@ class Running:
 
     def command(self, *arguments: str) -> Any:
         """What a ``postbeat`` command prints with ``--json``."""
+        return json.loads(self._printed(arguments))
+
+    def listing(self, *arguments: str) -> list[dict[str, Any]]:
+        """The documents that a listing command prints with ``--json``, one a line."""
+        return [json.loads(line) for line in self._printed(arguments).splitlines()]
+
+    def _printed(self, arguments: Sequence[str]) -> bytes:
         argv = [sys.executable, "-P", "-m", "postbeat", *arguments, "--json"]
         done = subprocess.run(
             argv, env=self.site.environment(), check=True, stdout=subprocess.PIPE, timeout=DEADLINE_S
         )
-        return json.loads(done.stdout)
+        return done.stdout
 
     def stop(self, child: Child) -> None:
         """An operator's SIGTERM, and the wait for the end."""

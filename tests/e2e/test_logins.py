@@ -102,7 +102,7 @@ def probed(servers: LoginServers, folder: Path, kind: str, account: Account, **f
     if isinstance(loaded, SmtpElement):
         result = asyncio.run(prober.round_trip(loaded, None, "default")).send
     else:
-        result = asyncio.run(prober.log_in(loaded, "default")).read
+        result = asyncio.run(prober.check(loaded, "default")).check
     assert result is not None
     return result
 
