@@ -114,7 +114,7 @@ class _Desk:
         self.result: Result | None = None
 
     async def expected(self) -> Expected:
-        return Expected(dict(self._pending), {}, wanted=False)
+        return Expected(self._pending, {}, wanted=False)
 
     async def settled(self) -> Mapping[str, tuple[int, str]]:
         return {}

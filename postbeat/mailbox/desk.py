@@ -28,7 +28,10 @@ class Desk(Protocol):
     bell: asyncio.Event  # set when something became pending, or a check wants the mailbox
 
     async def expected(self) -> Expected:
-        """The messages that should turn up, and whether a check wants the mailbox."""
+        """The messages that should turn up, and whether a check wants the mailbox.
+
+        The mappings are the desk's own: what is recorded leaves them.
+        """
         ...
 
     async def settled(self) -> Mapping[str, tuple[int, str]]:

@@ -62,8 +62,8 @@ class Settler:
             if found and found[0].place in looker.details:
                 await self._record(known, self._found(looker, known, found), made, found[0])
                 self._told.update(copy.place for copy in found)
-            else:
-                await self._not_found(looker, known, made)
+            elif made[-1].fault is not None or looker.looked_at_us > known.expires_at_us:
+                await self._not_found(known, made)
         for poll, known in list(self.expected.awaited.items()):
             found = _originals(copies.get((poll, known.attempt), []))
             if found and found[0].place in looker.details:
@@ -91,17 +91,15 @@ class Settler:
         elif said.action == "failed" and awaited is not None and awaited.attempt == sighting.token.attempt:
             await self._record_after(awaited, outcomes.bounced(said), made, sighting)
 
-    async def _not_found(self, looker: Looker, known: Pending, made: tuple[Attempt, ...]) -> None:
-        """A message that this look did not show: it is waited for, overdue, or the mailbox is unreadable."""
+    async def _not_found(self, known: Pending, made: tuple[Attempt, ...]) -> None:
+        """A message that this look did not show: it is overdue, or the mailbox is unreadable."""
         fault = made[-1].fault
-        if fault is not None:
-            if fault.code in CONFLICTS and self._clock.now_us() <= known.expires_at_us:
-                return
-            judgement = Judgement(Outcome.UNREADABLE, level_of(fault), describe(fault), fault)
-        elif looker.looked_at_us > known.expires_at_us:
+        if fault is None:
             judgement = outcomes.overdue(known, self._delayed.pop(str(known.poll), None))
-        else:
+        elif fault.code in CONFLICTS and self._clock.now_us() <= known.expires_at_us:
             return
+        else:
+            judgement = Judgement(Outcome.UNREADABLE, level_of(fault), describe(fault), fault)
         await self._record(known, judgement, made)
 
     def _found(self, looker: Looker, known: Pending, copies: list[Sighting]) -> Judgement:
@@ -136,10 +134,7 @@ class Settler:
         place = place_text(sighting.place) if sighting is not None else ""
         result = self._result(Phase.READ, known.poll, judgement, made)
         await self._desk.record(result, following, place)
-        del self.expected.pending[str(known.poll)]
-        if following is not None:
-            self.expected.awaited[str(known.poll)] = following
-        else:
+        if following is None:
             self._settle_as(known, place)
 
     async def _record_after(
@@ -152,7 +147,6 @@ class Settler:
         place = place_text(sighting.place) if sighting is not None else ""
         result = self._result(Phase.AFTER, known.poll, judgement, made[-1:])
         await self._desk.record_after(result, known.attempt, place=place)
-        del self.expected.awaited[str(known.poll)]
         if sighting is not None:
             self._settle_as(known, place)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from redis.asyncio import Redis
@@ -15,7 +15,31 @@ from postbeat.store import keys
 log = logging.getLogger(__name__)
 
 LISTEN_S = 5.0
+ENTRIES_LIMIT = 1000  # that wait for a desk to be told; it asks for more
+CANCEL_S = 0.1
 AGAIN_S = 1.0  # between two attempts to subscribe
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Bell:
+    """What a desk was told since it last looked.
+
+    ``rung`` is set with each news. ``entries`` became pending meanwhile. ``missed`` is whether there may be
+    more to know than the entries: then Redis must be asked.
+    """
+
+    rung: asyncio.Event = field(default_factory=asyncio.Event)
+    entries: list[str] = field(default_factory=list)
+    missed: bool = True
+
+    def ring(self, entry: str = "") -> None:
+        """An entry has become pending, or else something has happened."""
+        if not entry or len(self.entries) >= ENTRIES_LIMIT:
+            self.missed = True
+            self.entries.clear()
+        elif not self.missed:
+            self.entries.append(entry)
+        self.rung.set()
 
 
 class Bells:
@@ -28,23 +52,23 @@ class Bells:
     def __init__(self, redis: Redis, process: str) -> None:
         self._redis = redis
         self._channel = keys.bell(process)
-        self._bells: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._bells: WeakValueDictionary[str, Bell] = WeakValueDictionary()
         self._listener: asyncio.Task[None] | None = None
 
-    def hang(self, mailbox: str) -> asyncio.Event:
+    def hang(self, mailbox: str) -> Bell:
         """The bell of a mailbox's new desk, in force as long as somebody keeps it."""
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen())
-        bell = self._bells[mailbox] = asyncio.Event()
+        bell = self._bells[mailbox] = Bell()
         return bell
 
     async def close(self) -> None:
         """Ends the subscription."""
         listener, self._listener = self._listener, None
-        if listener is not None:
+        while listener is not None and not listener.done():
+            # Again and again: the client may take a cancellation for the end of a subscription alone.
             listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listener
+            await asyncio.wait((listener,), timeout=CANCEL_S)
 
     async def _listen(self) -> None:
         while True:
@@ -64,9 +88,11 @@ class Bells:
                     continue
                 if told["type"] != "message":
                     self._ring_all()  # the client subscribes anew by itself when a connection breaks
-                elif bell := self._bells.get(told["data"]):
-                    bell.set()
+                else:
+                    mailbox, _, entry = told["data"].partition("\n")
+                    if bell := self._bells.get(mailbox):
+                        bell.ring(entry)
 
     def _ring_all(self) -> None:
         for bell in list(self._bells.values()):
-            bell.set()
+            bell.ring()

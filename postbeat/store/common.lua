@@ -16,10 +16,11 @@ local function holds(lease, token)
   return (redis.call('GET', lease) or '') == token
 end
 
--- Tells the worker process that holds a mailbox's lease that there is something to do.
-local function ring(lease, mailbox)
+-- Tells the worker process that holds a mailbox's lease that there is something to do: an entry has become
+-- pending, or ("") a check wants the mailbox.
+local function ring(lease, mailbox, entry)
   local token = redis.call('GET', lease)
   if token then
-    redis.call('PUBLISH', 'postbeat:bell:' .. string.match(token, '^[^.]*'), mailbox)
+    redis.call('PUBLISH', 'postbeat:bell:' .. string.match(token, '^[^.]*'), mailbox .. '\n' .. entry)
   end
 end

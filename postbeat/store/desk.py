@@ -15,6 +15,7 @@ from postbeat.delivery import MailboxFacts
 from postbeat.probes.session import Memory
 from postbeat.results import Result
 from postbeat.store import keys, records
+from postbeat.store.bells import Bell
 from postbeat.store.records import Expected, Noted, Pending
 from postbeat.store.scripts import Scripts
 
@@ -23,6 +24,11 @@ MARGIN_US = 1_000_000  # so long before its end a lease is not relied on any mor
 RENEW_S = 3.0
 MEMORY_S = 7 * 86400
 SETTLED_S = 3600
+ASK_US = (
+    900_000  # Redis is asked for all that is expected so often, even where the bell has told of everything
+)
+ASKING_SHARE = 20  # and, where that takes long, not for more than this part of the time
+LATELY_LIMIT = 2000  # polls whose bell may come late
 
 
 class LeaseLostError(Exception):
@@ -64,32 +70,52 @@ class Desk:
     mailbox; better once too often, and whoever listens to it clears it.
     """
 
-    def __init__(
-        self, redis: Redis, scripts: Scripts, lease: Lease, bell: asyncio.Event, worker: str = ""
-    ) -> None:
-        self.bell = bell
+    def __init__(self, redis: Redis, scripts: Scripts, lease: Lease, bell: Bell, worker: str = "") -> None:
+        self.bell = bell.rung
+        self._bell = bell
         self._redis = redis
         self._scripts = scripts
         self._lease = lease
         self._mailbox = lease.mailbox
         self._worker = worker
-        self._awaited: dict[str, Pending] | None = None
+        self._known: Expected | None = None
+        self._asked_us = 0
+        self._asking_us = 0
         self._notes = 0
+        self._recorded_lately: dict[str, None] = {}
 
     async def expected(self) -> Expected:
         """The messages that should turn up, and whether a check wants the mailbox.
 
-        What is awaited is asked for once: while the lease lasts, only this desk changes it.
+        The mappings are the desk's own: what is recorded leaves them. Redis is asked for all of them now and
+        then; in between the bell brings what is new, so that the cost of each does not grow with the rest.
         """
+        bell, now_us = self._bell, self._lease.steady_us()
+        rest_us = max(ASK_US, ASKING_SHARE * self._asking_us)
+        if self._known is None or bell.missed or now_us - self._asked_us >= rest_us:
+            bell.missed = False
+            bell.entries.clear()
+            self._known = await self._asked(self._known)
+            self._asked_us = self._lease.steady_us()
+            self._asking_us = self._asked_us - now_us
+        else:
+            entries, bell.entries = bell.entries, []
+            for entry in map(Pending.loads, entries):
+                poll = str(entry.poll)
+                if poll not in self._recorded_lately and poll not in self._known.awaited:
+                    self._known.pending[poll] = entry
+        return self._known
+
+    async def _asked(self, known: Expected | None) -> Expected:
+        """What Redis knows; what is awaited only once, as while the lease lasts only this desk changes it."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.exists(keys.turns(self._mailbox))
             pipe.hgetall(keys.pending(self._mailbox))
-            if self._awaited is None:
+            if known is None:
                 pipe.hgetall(keys.awaited(self._mailbox))
-            waiting, pending, *awaited = await pipe.execute()
-        if awaited:
-            self._awaited = _messages(awaited[0])
-        return Expected(_messages(pending), dict(self._awaited or {}), bool(waiting))
+            waiting, pending, *rest = await pipe.execute()
+        awaited = known.awaited if known is not None else _messages(rest[0])
+        return Expected(_messages(pending), awaited, bool(waiting))
 
     async def settled(self) -> dict[str, tuple[int, str]]:
         """The messages that were found lately, by poll id, oldest first: attempt and place."""
@@ -129,19 +155,30 @@ class Desk:
         return await self._recorded(result, attempt=attempt, copy=copy, place=place)
 
     async def _recorded(self, result: Result, **details: Any) -> bool:  # noqa: ANN401  as message_call has them
-        awaited, self._awaited = self._awaited, None  # unknown until the answer is there
+        known, self._known = self._known, None  # unknown until the answer is there
         names, values = records.message_call(result, self._mailbox, self._lease.token, **details)
         reply = await self._scripts.run("record", names, values)
         if reply[0] < 0:
             raise LeaseLostError(self._mailbox)
-        if awaited is not None and records.recorded(reply):
-            poll, following = str(result.poll), details.get("following")
-            if following is not None:
-                awaited[poll] = following
-            elif not details.get("copy"):
-                awaited.pop(poll, None)
-            self._awaited = awaited
+        if known is not None:
+            self._note_recorded(
+                known, str(result.poll), details.get("following"), copy=details.get("copy", "")
+            )
+            self._known = known
         return records.recorded(reply)
+
+    def _note_recorded(self, known: Expected, poll: str, following: Pending | None, *, copy: str) -> None:
+        """What was recorded just now, or was before, is pending no more; the bell may still bring it."""
+        if copy:
+            return
+        known.pending.pop(poll, None)
+        if following is not None:
+            known.awaited[poll] = following
+        else:
+            known.awaited.pop(poll, None)
+        self._recorded_lately[poll] = None
+        if len(self._recorded_lately) > LATELY_LIMIT:
+            del self._recorded_lately[next(iter(self._recorded_lately))]
 
     async def memory(self) -> Memory:
         """What the readers of this mailbox have looked at."""

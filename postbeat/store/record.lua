@@ -200,6 +200,6 @@ redis.call('HSET', KEYS[8], ARGV[14], ARGV[15])
 if ARGV[16] ~= '' then
   redis.call('HSET', KEYS[9], poll, ARGV[16])
   redis.call('ZADD', KEYS[5], 'NX', ARGV[17], pair .. '/read')
-  ring(KEYS[10], ARGV[14])
+  ring(KEYS[10], ARGV[14], ARGV[16])
 end
 return { 1 }

@@ -31,7 +31,7 @@ end
 if ARGV[3] == '1' then
   if not mine then
     mine = string.format('%016.0f:', now_us) .. token
-    ring(KEYS[1], ARGV[5])
+    ring(KEYS[1], ARGV[5], '')
   end
   redis.call('ZADD', KEYS[2], whole(now_us + tonumber(ARGV[4]) * 1000), mine)
   redis.call('PEXPIRE', KEYS[2], ARGV[4])

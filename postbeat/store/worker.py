@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Callable
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
@@ -24,6 +24,8 @@ from postbeat.store.wake import needs_reader_call, wake_text
 
 __all__ = ["Desk", "LeaseLostError", "WorkerStore"]
 
+CONNECTIONS = 32  # of one process; a call takes a fraction of a millisecond
+WAIT_S = 20  # for a connection to be free
 TURN_S = 0.1  # between two questions whether it is one's turn
 WAITER_MS = 1_500  # who has not asked for so long waits no more
 
@@ -35,14 +37,18 @@ class WorkerStore:
     """
 
     def __init__(self, url: str, worker: str = "", steady_us: Callable[[], int] = clock.steady_us) -> None:
-        self._redis: Redis = Redis.from_url(
+        # Blocking: with thousands of polls in flight, whoever finds no connection free waits for one.
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=CONNECTIONS,
+            timeout=WAIT_S,
             decode_responses=True,
             socket_timeout=10,
             socket_connect_timeout=5,
             # A pooled connection is stale after Redis was restarted. Every call may be made twice.
             retry=Retry(ConstantBackoff(0.1), 2),
         )
+        self._redis: Redis = Redis.from_pool(pool)
         self._worker = worker
         self._steady_us = steady_us
         self._process = secrets.token_hex(8)

@@ -53,7 +53,7 @@ class MemoryDesk:
         return [result for result in self.results if result.phase is phase]
 
     async def expected(self) -> Expected:
-        return Expected(dict(self.pending), dict(self.awaited), wanted=False)
+        return Expected(self.pending, self.awaited, wanted=False)
 
     async def settled(self) -> Mapping[str, tuple[int, str]]:
         return dict(self.found)

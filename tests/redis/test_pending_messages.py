@@ -39,7 +39,7 @@ class Play:
 
     def reader_looks(self) -> None:
         for desk in self._readers:
-            for pending in self.site.run(desk.expected()).pending.values():
+            for pending in list(self.site.run(desk.expected()).pending.values()):
                 found = result(pending.poll.slot, Phase.READ, Level.GOOD, self.site.now_us())
                 self.site.run(desk.record(found))
 
@@ -111,7 +111,7 @@ def test_many_senders_and_readers_at_once_leave_nothing_behind(site: Site) -> No
     async def reader() -> None:
         desk = await site.worker.desk(BOX.mailbox)
         while desk is not None and not await desk.release():
-            for pending in (await desk.expected()).pending.values():
+            for pending in list((await desk.expected()).pending.values()):
                 await desk.record(result(pending.poll.slot, Phase.READ, Level.GOOD, 1))
 
     async def sender(first: int) -> None:

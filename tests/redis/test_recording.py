@@ -34,6 +34,16 @@ def test_a_send_that_is_recorded_by_many_at_once_is_recorded_once(site: Site) ->
     assert site.state().counts[Phase.SEND] == {Level.FAILED: 1}
 
 
+def test_hundreds_that_end_at_once_are_all_recorded(site: Site) -> None:
+    async def together() -> None:
+        results = (result(slot, Phase.SEND, Level.FAILED, site.now_us()) for slot in range(500))
+        await asyncio.gather(*(site.worker.record_send(MAIL, sent, BOX.mailbox, WAKE) for sent in results))
+
+    site.run(together())
+    assert len(site.results()) == 500
+    assert site.state().counts[Phase.SEND] == {Level.FAILED: 500}
+
+
 def test_a_read_of_a_message_that_nobody_waits_for_is_not_recorded(site: Site) -> None:
     site.send(7)
     assert not site.read(6)
