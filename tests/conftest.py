@@ -12,6 +12,8 @@ import redis
 
 from postbeat.embedded.processes import Processes
 from postbeat.embedded.redis import private_redis
+from tests import mailservers
+from tests.mailservers import MailServers
 
 # Set in CI: a test whose real server is not installed fails there instead of being skipped.
 REQUIRE_SERVERS = "POSTBEAT_REQUIRE_SERVERS"
@@ -53,3 +55,13 @@ def redis_url(redis_server: str) -> str:
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[MailServers]:
+    """A real Postfix and Dovecot, shared by all tests: each takes accounts of its own."""
+    missing = mailservers.missing()
+    if missing is not None:
+        not_installed(*missing)
+    with mailservers.running() as running:
+        yield running

@@ -26,6 +26,7 @@ EXPONENT_BITS = 64  # of an RSA key: 65537 has 17, and with thousands dkimpy tak
 REASON_LIMIT = 255  # characters
 
 Txt = Callable[[str], Awaitable[bytes | None]]
+Aside = Callable[..., Awaitable[Any]]
 
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _SIGNED = re.compile(rb"^dkim-signature[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -35,10 +36,16 @@ _BLANKS = re.compile(rb"[ \t]+")
 _QUIET = logging.Logger("dkim", logging.CRITICAL + 1)
 
 
-async def check(message: bytes, txt: Txt) -> Verdict | None:
+async def here(work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401  what the work returns
+    """Does the work at once, where nothing else waits."""
+    return work(*arguments)
+
+
+async def check(message: bytes, txt: Txt, aside: Aside = here) -> Verdict | None:
     """The verdict on the signatures of a whole message; None where it has none.
 
     ``txt`` gives the TXT record of a name, None where there is none; it may raise a FaultError or OSError.
+    ``aside`` does dkimpy's work; with ``asyncio.to_thread`` nobody else has to wait for it.
     It is enough that one signature verifies. Otherwise the result is, in this order, ``temperror`` where a
     key could not be looked up, ``fail``, or ``permerror`` where a signature or a key makes no sense.
     """
@@ -50,7 +57,7 @@ async def check(message: bytes, txt: Txt) -> Verdict | None:
         return _verdict("permerror", "the header is too large")
     found = []
     for index in range(SIGNATURES_LIMIT):
-        verdict = await _check(message, index, txt)
+        verdict = await _check(message, index, txt, aside)
         if verdict is None:
             break
         found.append(verdict)
@@ -59,10 +66,10 @@ async def check(message: bytes, txt: Txt) -> Verdict | None:
     return min(found, key=dkim_rank, default=None)
 
 
-async def _check(message: bytes, index: int, txt: Txt) -> Verdict | None:
+async def _check(message: bytes, index: int, txt: Txt, aside: Aside) -> Verdict | None:
     """The verdict on one signature, None where there are not that many."""
     try:
-        prepared = _prepared(message, index)
+        prepared = await aside(_prepared, message, index)
         if prepared is None:
             return None
         signed, tags = prepared
@@ -77,7 +84,7 @@ async def _check(message: bytes, index: int, txt: Txt) -> Verdict | None:
         return _verdict("permerror" if is_no_name else "temperror", f"{whose}: {error}")
     if not record or len(record) > KEY_LIMIT:
         return _verdict("permerror", f"{whose}: {'the key is too large' if record else 'there is no key'}")
-    result, why = _verified(signed, index, record)
+    result, why = await aside(_verified, signed, index, record)
     if b"l" in tags:
         why += f" (of the body, only {tags[b'l'].decode()} bytes are signed)"
     return _verdict(result, whose + why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import Counter
@@ -212,17 +213,18 @@ class Looker:
         wanted = self._unexamined(expected)
         notices = list(self._unread)[:NOTICES_LIMIT]
         texts = await _texts(session, [*(sighting.place for sighting in wanted), *notices])
-        for sighting in wanted:
-            known = expected.pending.get(sighting.poll) or expected.awaited[sighting.poll]
-            text = texts.get(sighting.place)
-            self.details[sighting.place] = (
-                NO_DETAILS
-                if text is None
-                else await details(text, sighting, known, self.element, self._tools.txt)
-            )
+        # Together: each may wait for name servers.
+        read = await asyncio.gather(*(self._details(one, texts.get(one.place), expected) for one in wanted))
+        self.details.update(zip((one.place for one in wanted), read, strict=True))
         for place in notices:
             del self._unread[place]
             self._take_notice(place, texts.get(place, b""))
+
+    async def _details(self, sighting: Sighting, text: bytes | None, expected: Expected) -> Details:
+        if text is None:
+            return NO_DETAILS
+        known = expected.pending.get(sighting.poll) or expected.awaited[sighting.poll]
+        return await details(text, sighting, known, self.element, self._tools.txt)
 
     def _take_notice(self, place: Place, text: bytes) -> None:
         read = notice(text, self._tools.keys.signing)

@@ -15,6 +15,7 @@ from postbeat.delivery import MailboxFacts
 from postbeat.elements import Imap4Element, MailboxElement, Pop3Element
 from postbeat.lag import LagMeter
 from postbeat.mailbox import Tools
+from postbeat.mailbox.desk import Txt
 from postbeat.message import Envelope, Token, build
 from postbeat.model import Phase, Poll, Secret
 from postbeat.probes.session import Memory
@@ -118,6 +119,7 @@ class Reading:
         self.box = box
         self.clock = ShiftedClock()
         self.desk = MemoryDesk()
+        self.txt: Txt | None = None
         made: type[Imap4Element] | type[Pop3Element] = Imap4Element if kind == "imap4" else Pop3Element
         port = box.server.imap4 if kind == "imap4" else box.server.pop3
         common: dict[str, object] = {
@@ -146,7 +148,7 @@ class Reading:
     async def read(self, port: int = 0) -> None:
         """One reader's visit, to its end; through another port if one is given."""
         element = replace(self.element, port=port or self.element.port)
-        tools = Tools(KEYS, self.clock, LagMeter(), "test")
+        tools = Tools(KEYS, self.clock, LagMeter(), "test", txt=self.txt)
         async with asyncio.timeout(TIMEOUT_S):
             await mailbox.read(element, self.desk, tools)
 

@@ -303,3 +303,26 @@ def test_a_wrong_password_makes_the_mailbox_unreadable_and_what_lies_in_it_is_fo
         assert (after.phase, after.outcome, after.level) == (Phase.AFTER, Outcome.DELIVERED, Level.GOOD)
 
     run(test())
+
+
+def test_name_servers_that_do_not_answer_are_not_the_mailboxs_fault(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_name: str) -> bytes | None:
+        await asyncio.sleep(3600)
+        return None
+
+    async def test() -> None:
+        monkeypatch.setattr("postbeat.mailbox.sightings.DKIM_S", 0.3)
+        reading = Reading(box, "imap4", timeout=5)
+        reading.txt = silent
+        signature = b"DKIM-Signature: v=1; a=rsa-sha256; d=example.test; s=a; h=from; bh=AAAA; b=AAAA\r\n"
+        for slot in range(20):
+            reading.expect(slot)
+            box.send(signature + reading.sent(slot))
+        await reading.read()
+        assert [r.level for r in reading.desk.results] == [Level.GOOD] * 20
+        verdicts = [verdict for r in reading.desk.results if r.delivery for verdict in r.delivery.verdicts]
+        assert [(one.method, one.result) for one in verdicts] == [("dkim", "temperror")] * 20
+
+    run(test())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,22 +13,11 @@ from postbeat.probes.imap4 import Imap4Session, open_session
 from postbeat.probes.login import Login
 from postbeat.probes.session import Memory, Place
 from postbeat.timeline import Timeline
-from tests import mailservers
-from tests.conftest import not_installed
 from tests.mailservers import JUNK, QUOTA_BYTES, Account, MailServers
 from tests.servers.conftest import Run
 
 OURS = b"X-Postbeat: ours %d\r\nSubject: ours\r\n\r\nbody %d\r\n"
 FOREIGN = b"Subject: somebody else's\r\n\r\ntext %d\r\n"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[MailServers]:
-    missing = mailservers.missing()
-    if missing is not None:
-        not_installed(*missing)
-    with mailservers.running() as running:
-        yield running
 
 
 @pytest.fixture

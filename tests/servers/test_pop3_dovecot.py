@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import poplib
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,19 +13,8 @@ from postbeat.probes.login import Login
 from postbeat.probes.pop3 import Pop3Session, open_session
 from postbeat.probes.session import Memory
 from postbeat.timeline import Timeline
-from tests import mailservers
-from tests.conftest import not_installed
 from tests.mailservers import Account, MailServers
 from tests.servers.pop3drop import uids_of
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[MailServers]:
-    missing = mailservers.missing()
-    if missing is not None:
-        not_installed(*missing)
-    with mailservers.running() as running:
-        yield running
 
 
 async def opened(servers: MailServers, account: Account) -> Pop3Session:

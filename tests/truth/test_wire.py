@@ -8,14 +8,12 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postbeat.model import Secret, SecurityType
-from tests import mailservers
 from tests.conftest import not_installed
 from tests.mailservers import MailServers
 from tests.truth.conftest import Send
@@ -54,15 +52,6 @@ def test_99_of_100_figures_are_within_a_millisecond_of_the_packets() -> None:
         if max(figures[stage]["p99_error_ms"] for stage in STAGES) <= 1:
             return
     pytest.fail(f"in each of {TRIES} captures figures are off: {figures}")
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[MailServers]:
-    missing = mailservers.missing()
-    if missing is not None:
-        not_installed(*missing)
-    with mailservers.running() as running:
-        yield running
 
 
 @pytest.mark.mailservers
