@@ -116,6 +116,9 @@ async def _read(mailbox_id: str, element_text: str) -> str:
         await mailbox.read(element, desk, shared.tools)
     except LeaseLostError:
         return "another reader took over"
+    except RedisError as error:
+        log.warning("the reader of %s ends, beat will send another: %s", mailbox_id, error)
+        return "Redis does not answer"
     return "read"
 
 
@@ -143,4 +146,7 @@ async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
         await mailbox.check(element, poll, desk, tools, record)
     except LeaseLostError:
         return level or "another reader took over"
+    except RedisError as error:
+        log.warning("the check of %s ends: %s", element.mailbox, error)
+        return level or "Redis does not answer"
     return level
