@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from postbeat import attempts, message
 from postbeat.delivery import MailboxFacts, Tally
@@ -151,8 +152,9 @@ class Looker:
         everywhere = not session.live or began_us - self.looked_at_us >= EVERYWHERE_US
         before = self.memory
         with readings.timeline.stage("find"):
-            found, memory = await session.scan(before, everywhere=everywhere)
-        self.memory = memory.showing(())
+            known = replace(before, ours=frozenset(self.sightings))
+            found, memory = await session.scan(known, everywhere=everywhere)
+        self.memory = replace(memory, again=frozenset(), ours=frozenset())
         self._forget_moved(before)
         self._take(found, before)
         if self._unread or self._unexamined(expected):

@@ -39,13 +39,14 @@ async def plan(listing: Listing, memory: Memory) -> Plan:
     wanted = {place.uid for place in memory.again} | memory.unread.keys()
     if not listing.total:
         return Plan({}, Memory(memory.folders))
+    passing = wanted | {place.uid for place in memory.ours}
     end = None if memory.others else await _known_end(listing, memory)
     if end is None:
-        new, memory = await _compared(listing, memory, wanted)
+        new, memory = await _compared(listing, memory, passing)
     elif end:
-        new, memory = await _continued(listing, memory, end, wanted)
+        new, memory = await _continued(listing, memory, end, passing)
     else:
-        new, memory = await _begun(listing, memory, wanted)
+        new, memory = await _begun(listing, memory, passing)
     again = {uid: numbers[-1] for uid, numbers in (await listing.find(wanted)).items()}
     memory = replace(
         memory,
@@ -76,7 +77,7 @@ async def _known_end(listing: Listing, memory: Memory) -> int | None:
     return None if met else 0
 
 
-async def _begun(listing: Listing, memory: Memory, wanted: Collection[str]) -> tuple[dict[str, int], Memory]:
+async def _begun(listing: Listing, memory: Memory, passing: Collection[str]) -> tuple[dict[str, int], Memory]:
     """A mailbox that is not known: its newest messages now, the others by and by."""
     low = max(1, listing.total - SCAN_LIMIT + 1)
     present = await listing.between(low, listing.total)
@@ -84,18 +85,18 @@ async def _begun(listing: Listing, memory: Memory, wanted: Collection[str]) -> t
         memory,
         count=listing.total,
         head=await listing.uid(1),
-        tail=_tail({}, present, {*wanted, *present.values()}),
+        tail=_tail({}, present, {*passing, *present.values()}),
         backlog=low - 1,
         edge=_edge(present.values()),
     )
-    return _by_uid(present, wanted), memory
+    return _by_uid(present, passing), memory
 
 
 async def _continued(
-    listing: Listing, memory: Memory, end: int, wanted: Collection[str]
+    listing: Listing, memory: Memory, end: int, passing: Collection[str]
 ) -> tuple[dict[str, int], Memory]:
     """What lies behind the last message that is known, and then some of the backlog."""
-    known = {*memory.tail, *memory.edge, *wanted}
+    known = {*memory.tail, *memory.edge, *passing}
     present = await listing.between(end, listing.total)
     new = _by_uid(present, known)
     if len(new) > SCAN_LIMIT:
@@ -109,7 +110,7 @@ async def _continued(
         memory,
         count=max(present),
         head=await listing.uid(1),
-        tail=_tail(before, present, {*wanted, *new}),
+        tail=_tail(before, present, {*passing, *new}),
     )
     old, memory = await _backlog(listing, memory, end, SCAN_LIMIT - len(new), known)
     return old | new, memory
@@ -133,13 +134,13 @@ async def _backlog(
 
 
 async def _compared(
-    listing: Listing, memory: Memory, wanted: Collection[str]
+    listing: Listing, memory: Memory, passing: Collection[str]
 ) -> tuple[dict[str, int], Memory]:
     """What is new anywhere in the mailbox, from both of its ends if it is much."""
     present = await listing.everything()
     marks = {uid: _mark(uid) for uid in present.values()}
     known = set(memory.others or map(_mark, (*memory.tail, *memory.edge)))
-    known.update(map(_mark, wanted))
+    known.update(map(_mark, passing))
     new = [(uid, number) for uid, number in _by_uid(present, ()).items() if marks[uid] not in known]
     if len(new) > SCAN_LIMIT:
         half = SCAN_LIMIT // 2

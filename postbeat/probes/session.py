@@ -59,7 +59,8 @@ class Memory:
     they had (``tail``, oldest first). ``others`` has a hash of each unique-id where a server does not put new
     messages last. Up to the number ``backlog`` the messages were not looked at yet, but for those with the
     unique-ids of ``edge``. ``unread`` are messages that could not be shown, and how often that was tried.
-    ``again`` are messages that will be shown again as long as they are there.
+    ``again`` are messages that will be shown again as long as they are there. ``ours`` are known, and will go
+    soon: nothing may rely on their being there; this is for one scan, and is not written down.
     """
 
     folders: Mapping[str, Seen] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Memory:
     backlog: int = 0
     edge: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
+    ours: frozenset[Place] = frozenset()
 
     def showing(self, places: Collection[Place]) -> Self:
         """A memory that will show exactly these messages again, and what is new."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -70,6 +71,23 @@ def test_every_new_message_is_shown_exactly_once_whatever_others_and_we_delete(
         shown += found
     assert shown == ever
     assert not memory.others
+
+
+@pytest.mark.parametrize("count", [1, TAIL_LIMIT, 3 * TAIL_LIMIT])
+def test_messages_of_ours_that_stay_for_long_are_not_what_the_mailbox_is_known_by(count: int) -> None:
+    drop = Drop()
+    drop.uids = strangers(300)
+    memory = known(drop)
+    ours = strangers(count, "ours")
+    drop.uids += ours
+    found, memory = looked(drop, memory)
+    assert found == ours
+    for _ in range(3):
+        drop.uids.append(f"news{len(drop.uids)}")
+        found, memory = looked(drop, replace(memory, ours=frozenset(places(*ours))))
+        assert found == drop.uids[-1:]
+    drop.uids = [uid for uid in drop.uids if uid not in ours]
+    assert looked(drop, memory)[0] == []
 
 
 @settings(max_examples=100, deadline=None)
