@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import defaultdict
-from datetime import datetime
 from typing import Any
 
 from postbeat.model import Pair, Poll
@@ -23,13 +23,13 @@ class Taker:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self.taken: list[dict[str, Any]] = []
+        self.taken: list[tuple[Poll, int]] = []  # the poll, and when it expires
 
     def take(self) -> int:
         """Returns how many were taken so far."""
         for queue in ("probe.eu", "probe.us"):
             texts: Any = self._running.redis.rpop(queue, 1000)
-            self.taken += [json.loads(text)["headers"] for text in texts or ()]
+            self.taken += map(_arguments, texts or ())
         return len(self.taken)
 
     def more(self, rounds: int = 1) -> None:
@@ -39,7 +39,13 @@ class Taker:
 
     @property
     def polls(self) -> list[Poll]:
-        return [Poll.parse(headers["id"]) for headers in self.taken]
+        return [poll for poll, _ in self.taken]
+
+
+def _arguments(message: str) -> tuple[Poll, int]:
+    """The poll of a message, and when it expires."""
+    (_, _, poll, expires_us), *_ = json.loads(base64.b64decode(json.loads(message)["body"]))
+    return Poll.parse(poll), expires_us
 
 
 def test_a_restarted_beat_fires_every_poll_exactly_once(running: Running) -> None:
@@ -64,9 +70,8 @@ def test_elements_keep_their_phase_over_restarts_and_are_spread_over_the_interva
         taker.more(2)
         running.stop(beat)
     phases: dict[Pair, set[float]] = defaultdict(set)
-    for poll, headers in zip(taker.polls, taker.taken, strict=True):
-        expires_s = datetime.fromisoformat(headers["expires"]).timestamp()
-        phases[poll.pair].add(round(expires_s % POLL_S, 3))
+    for poll, expires_us in taker.taken:
+        phases[poll.pair].add(round(expires_us / 1e6 % POLL_S, 3))
     assert all(len(found) == 1 for found in phases.values())
     places = [min(found) for found in phases.values()]
     assert len(set(places)) > ROUND * 0.9
