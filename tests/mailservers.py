@@ -29,7 +29,7 @@ from postbeat.embedded.processes import Child, Processes
 from postbeat.embedded.redis import free_port
 
 DOMAIN = "mail.test"
-ACCOUNTS = 40
+ACCOUNTS = 250
 SHAPED = "shaped.test"  # what comes for this domain goes to tests.e2e.shaper instead of to Dovecot
 LOST = f"lost@{DOMAIN}"  # accepted, and never delivered
 JUNK = "Junk"

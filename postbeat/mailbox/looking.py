@@ -125,6 +125,12 @@ class Looker:
         """What the next reader should know: everything but what still has to be done away with."""
         return self.memory.showing({*self.sightings, *self._unread})
 
+    def deleted(self, places: Sequence[Place]) -> None:
+        """These messages are gone."""
+        self.memory = self.memory.without(places)
+        for place in places:
+            self.forget(place)
+
     def forget(self, place: Place) -> None:
         """A message is gone, or is not ours to care about."""
         self.sightings.pop(place, None)

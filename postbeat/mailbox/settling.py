@@ -21,6 +21,7 @@ from postbeat.store.records import Expected, Pending
 
 ORPHAN_US = 300 * 1_000_000  # a message of ours that nobody waits for is deleted at this age
 SETTLED_LIMIT = 10_000  # polls whose further copies are recognised
+TOGETHER_US = 200_000  # messages that were accepted so shortly after each other have no order
 ORDER_LIMIT = 1000  # slots further apart than this are of different intervals: they tell no order
 
 
@@ -35,7 +36,8 @@ class Settler:
         self._clock = tools.clock
         self._tally = tally
         self._settled: dict[str, tuple[int, str]] = {}  # polls that were found: the attempt and the place
-        self._newest: dict[Pair, int] = {}  # the latest slot that was found
+        # The latest slot that was found, and when its message was accepted (0: an earlier reader found it).
+        self._newest: dict[Pair, tuple[int, int]] = {}
         self._delayed: dict[str, Bounce] = {}
         self._told: set[Place] = set()  # messages that a result of this visit speaks of
 
@@ -43,7 +45,7 @@ class Settler:
         """Learns what earlier readers have found."""
         self._settled = dict(await self._desk.settled())
         for text in self._settled:
-            self._came(Poll.parse(text))
+            self._came(Poll.parse(text), 0)
 
     async def ask(self) -> None:
         """Asks the desk for what is expected now."""
@@ -57,12 +59,15 @@ class Settler:
                 copies.setdefault((sighting.poll, sighting.token.attempt), []).append(sighting)
             else:
                 await self._read_notice(sighting, sighting.notice, made)
-        for poll, known in list(self.expected.pending.items()):
-            found = _originals(copies.get((poll, known.attempt), []))
-            if found and found[0].place in looker.details:
-                await self._record(known, self._found(looker, known, found), made, found[0])
-                self._told.update(copy.place for copy in found)
-            elif made[-1].fault is not None or looker.looked_at_us > known.expires_at_us:
+        # In the order in which they lie there, which tells what was overtaken.
+        for (poll, attempt), found in copies.items():
+            expecting = self.expected.pending.get(poll)
+            first = _originals(found)
+            if expecting is not None and expecting.attempt == attempt and first[0].place in looker.details:
+                await self._record(expecting, self._found(looker, expecting, first), made, first[0])
+                self._told.update(copy.place for copy in first)
+        for known in list(self.expected.pending.values()):
+            if made[-1].fault is not None or looker.looked_at_us > known.expires_at_us:
                 await self._not_found(known, made)
         for poll, known in list(self.expected.awaited.items()):
             found = _originals(copies.get((poll, known.attempt), []))
@@ -104,8 +109,8 @@ class Settler:
 
     def _found(self, looker: Looker, known: Pending, copies: list[Sighting]) -> Judgement:
         poll = known.poll
-        newest = self._newest.get(poll.pair, poll.slot)
-        self._came(poll)
+        overtaken = self._is_overtaken(known)
+        self._came(poll, known.accepted_at_us)
         self._tally[Tally.FOUND] += 1
         if len(copies) > 1:
             self._tally[Tally.DUPLICATES] += len(copies) - 1
@@ -114,14 +119,20 @@ class Settler:
             known,
             copies,
             looker.details.get(copies[0].place, NO_DETAILS),
-            out_of_order=0 < newest - poll.slot < ORDER_LIMIT,
+            out_of_order=overtaken,
             uncertainty_us=self._clock.worst_us(),
         )
 
-    def _came(self, poll: Poll) -> None:
+    def _is_overtaken(self, known: Pending) -> bool:
+        """Whether a later message came before; those that went out at the same time have no order."""
+        slot, accepted_at_us = self._newest.get(known.poll.pair, (known.poll.slot, 0))
+        together = accepted_at_us and accepted_at_us - known.accepted_at_us < TOGETHER_US
+        return 0 < slot - known.poll.slot < ORDER_LIMIT and not together
+
+    def _came(self, poll: Poll, accepted_at_us: int) -> None:
         newest = self._newest.get(poll.pair)
-        if newest is None or not 0 <= newest - poll.slot < ORDER_LIMIT:
-            self._newest[poll.pair] = poll.slot
+        if newest is None or not 0 <= newest[0] - poll.slot < ORDER_LIMIT:
+            self._newest[poll.pair] = (poll.slot, accepted_at_us)
 
     async def _record(
         self,

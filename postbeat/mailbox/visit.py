@@ -167,8 +167,7 @@ class Visit:
             self._undeletable.update(done)
             self._looker.abort()
             return
-        for place in done:
-            self._looker.forget(place)
+        self._looker.deleted(done)
 
     async def _end_session(self) -> None:
         try:

@@ -78,6 +78,11 @@ class Memory:
         """A memory that will show exactly these messages again, and what is new."""
         return replace(self, again=frozenset(places))
 
+    def without(self, places: Collection[Place]) -> Self:
+        """A memory that does not rely on these messages: they are deleted, and other people's are not."""
+        gone = {place.uid for place in places}
+        return replace(self, tail={uid: number for uid, number in self.tail.items() if uid not in gone})
+
     def dumps(self) -> str:
         """The memory as one line of JSON."""
         data = {
