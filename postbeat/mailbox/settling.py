@@ -36,7 +36,7 @@ class Settler:
         self._clock = tools.clock
         self._tally = tally
         self._settled: dict[str, tuple[int, str]] = {}  # polls that were found: the attempt and the place
-        # The latest slot that was found, and when its message was accepted (0: an earlier reader found it).
+        # The latest slot that this reader has found, and when its message was accepted.
         self._newest: dict[Pair, tuple[int, int]] = {}
         self._delayed: dict[str, Bounce] = {}
         self._told: set[Place] = set()  # messages that a result of this visit speaks of
@@ -44,8 +44,6 @@ class Settler:
     async def begin(self) -> None:
         """Learns what earlier readers have found."""
         self._settled = dict(await self._desk.settled())
-        for text in self._settled:
-            self._came(Poll.parse(text), 0)
 
     async def ask(self) -> None:
         """Asks the desk for what is expected now."""
@@ -126,8 +124,8 @@ class Settler:
     def _is_overtaken(self, known: Pending) -> bool:
         """Whether a later message came before; those that went out at the same time have no order."""
         slot, accepted_at_us = self._newest.get(known.poll.pair, (known.poll.slot, 0))
-        together = accepted_at_us and accepted_at_us - known.accepted_at_us < TOGETHER_US
-        return 0 < slot - known.poll.slot < ORDER_LIMIT and not together
+        is_later = accepted_at_us - known.accepted_at_us > TOGETHER_US
+        return is_later and 0 < slot - known.poll.slot < ORDER_LIMIT
 
     def _came(self, poll: Poll, accepted_at_us: int) -> None:
         newest = self._newest.get(poll.pair)

@@ -170,11 +170,16 @@ def test_further_copies_are_counted_and_removed(box: Box, kind: str) -> None:
 def test_a_message_that_was_overtaken_is_out_of_order(box: Box, kind: str) -> None:
     async def test() -> None:
         reading = Reading(box, kind)
-        for slot in (5, 4):
+        for slot in (4, 5):
             reading.expect(slot)
+            reading.clock.ahead_us += 1_000_000
+        for slot in (5, 4):
             box.send(reading.sent(slot))
-            await reading.read()
-        assert [r.outcome for r in reading.desk.results] == [Outcome.DELIVERED, Outcome.OUT_OF_ORDER]
+        await reading.read()
+        assert [(r.poll.slot, r.outcome) for r in reading.desk.results] == [
+            (5, Outcome.DELIVERED),
+            (4, Outcome.OUT_OF_ORDER),
+        ]
 
     run(test())
 
