@@ -169,4 +169,6 @@ def test_clocks_that_are_wrong_do_not_spoil_the_time(shifted: dict[str, list[Tim
     for one in shifted[region]:
         assert one.is_within_what_it_states
         assert one.delivery.uncertainty_us > 0
-    assert median(abs(one.error_us) for one in shifted[region]) <= EXACT_US
+    # Sixty seconds would be in it if clocks were believed; what rare looks of a busy machine cost is stated.
+    looks_us = median(one.delivery.resolution_us for one in shifted[region])
+    assert median(abs(one.error_us) for one in shifted[region]) <= EXACT_US + looks_us
