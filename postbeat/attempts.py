@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from postbeat.clock import Clock
 from postbeat.elements import Element
 from postbeat.lag import UNTRUSTED_SHARE, LagMeter
-from postbeat.model import Fault, FaultCode, FaultError, SecurityType, Side
+from postbeat.model import CONFLICTS, Fault, FaultCode, FaultError, SecurityType, Side
 from postbeat.probes.readings import Readings
 from postbeat.results import Attempt
 
@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 
 TLS_PORTS = (465, 993, 995)  # where a server waits for TLS to begin (RFC 8314 section 7)
 LOOKUPS = ("lookup", "mx", "mta-sts", "dane")  # the stages in which we wait for our own name servers
-
-# Our own sessions or logins are too many: one more would make it worse, and tells nothing of the service.
-_CONFLICTS = (FaultCode.IN_USE, FaultCode.THROTTLED)
 
 Body = Callable[[Readings, int], Awaitable[None]]
 
@@ -38,7 +35,7 @@ async def run(element: Element, body: Body, clock: Clock, lag: LagMeter) -> tupl
             await asyncio.sleep(element.retestinterval)
         attempts.append(await _attempt(element, number, body, clock, lag))
         fault = attempts[-1].fault
-        if fault is None or fault.code in _CONFLICTS:
+        if fault is None or fault.code in CONFLICTS:
             break
     return tuple(attempts)
 

@@ -164,6 +164,10 @@ class FaultCode(StrEnum):
     INTERNAL = "internal"  # a defect of ours
 
 
+# Our own sessions or logins are too many: one more would make it worse, and tells nothing of the service.
+CONFLICTS = frozenset({FaultCode.IN_USE, FaultCode.THROTTLED})
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a test went wrong, and on whose side."""

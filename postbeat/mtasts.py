@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
-from dns.rdtypes.ANY.TXT import TXT
 
 from postbeat import dial, resolve
 from postbeat.dane import matches
@@ -161,13 +160,10 @@ class PolicyStore:
 async def _announced(domain: str) -> str:
     """The id of the domain's policy, or "" where there is not exactly one record (section 3.1)."""
     try:
-        answer = await resolve.shared().ask(f"_mta-sts.{domain}", "TXT")
+        texts = await resolve.shared().texts(f"_mta-sts.{domain}")
     except FaultError as error:
         raise PolicyError(error.message, ours=error.side is Side.LOCAL) from error
-    texts = [
-        b"".join(item.strings).decode("utf-8", "replace") for item in answer.records if isinstance(item, TXT)
-    ]
-    records = [text for text in texts if text.startswith("v=STSv1")]
+    records = [text.decode("utf-8", "replace") for text in texts if text.startswith(b"v=STSv1")]
     if len(records) != 1:
         return ""
     match = _RECORD.fullmatch(records[0])

@@ -132,14 +132,7 @@ class _Desk:
     async def remember(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def note(
-        self,
-        tally: Mapping[str, int],
-        *,
-        looked_at_us: int,
-        not_before_us: int = 0,
-        facts: MailboxFacts | None = None,
-    ) -> None:
+    async def note(self, tally: Mapping[str, int], noted: Noted, facts: MailboxFacts | None = None) -> None:
         return
 
     async def noted(self) -> Noted:

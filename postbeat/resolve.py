@@ -165,15 +165,18 @@ class Resolver:
         # Shielded: one attempt's deadline must not take the answer from the others.
         return await asyncio.shield(task)
 
-    async def txt(self, name: str) -> bytes | None:
-        """The first TXT record of a name, its strings joined (RFC 7208 section 3.3), or None.
+    async def texts(self, name: str) -> list[bytes]:
+        """The TXT records of a name, the strings of each joined (RFC 7208 section 3.3).
 
         Raises:
             LocalFault, RemoteFault: as :meth:`ask`.
         """
         records = (await self.ask(name, "TXT")).records
-        texts = [b"".join(record.strings) for record in records if isinstance(record, TXT)]
-        return texts[0] if texts else None
+        return [b"".join(record.strings) for record in records if isinstance(record, TXT)]
+
+    async def txt(self, name: str) -> bytes | None:
+        """The first TXT record of a name, or None; raises as :meth:`texts`."""
+        return next(iter(await self.texts(name)), None)
 
     def _known(self, name: str, kind: str) -> Answer | None:
         until_s, answer = self._kept.get((name.lower(), kind), (0.0, None))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from redis.exceptions import RedisError
 
 from postbeat import codec, mailbox, queues
-from postbeat.elements import MailboxElement, SmtpElement
+from postbeat.elements import Imap4Element, Pop3Element, SmtpElement
 from postbeat.model import Poll
 from postbeat.results import Result
 from postbeat.store.wake import wake_text
@@ -62,6 +62,13 @@ def mailbox_check(element: str, poll: str, expires_us: int) -> str:
     return await_(_check(element, Poll.parse(poll), expires_us))
 
 
+def _mailbox_element(text: str) -> Imap4Element | Pop3Element:
+    element = codec.decode_element(text)
+    if isinstance(element, SmtpElement):
+        raise TypeError(f"{element.name} is not a mailbox element")
+    return element
+
+
 async def _send(element_text: str, reader_text: str, poll: Poll, expires_us: int) -> tuple[str, str]:
     element = codec.decode_element(element_text)
     if not isinstance(element, SmtpElement):
@@ -73,10 +80,8 @@ async def _send(element_text: str, reader_text: str, poll: Poll, expires_us: int
     result = await shared.sender.poll(element, poll)
     mailbox_id = wake = ""
     if reader_text:
-        reader = codec.decode_element(reader_text)
-        if isinstance(reader, MailboxElement):
-            mailbox_id = reader.mailbox
-            wake = wake_text(poll.region, mailbox_id, reader_text)
+        mailbox_id = _mailbox_element(reader_text).mailbox
+        wake = wake_text(poll.region, mailbox_id, reader_text)
     should_wake = await _record(element, result, mailbox_id, wake)
     return result.level, wake if should_wake else ""
 
@@ -105,27 +110,28 @@ async def _insisting(result: Result, record: Callable[[], Awaitable[bool]]) -> b
 
 
 async def _read(mailbox_id: str, element_text: str) -> str:
-    element = codec.decode_element(element_text)
-    if not isinstance(element, MailboxElement):
-        raise TypeError(f"{element.name} is not a mailbox element")
+    element = _mailbox_element(element_text)
     shared = await context.current()
     desk = await shared.store.desk(mailbox_id)
     if desk is None:
         return "another reader is there"
+    return await _to_its_end(mailbox_id, mailbox.read(element, desk, shared.tools)) or "read"
+
+
+async def _to_its_end(mailbox_id: str, stay: Awaitable[None]) -> str:
+    """A reader's stay in a mailbox; what ended it early, or "" where nothing did."""
     try:
-        await mailbox.read(element, desk, shared.tools)
+        await stay
     except LeaseLostError:
         return "another reader took over"
     except RedisError as error:
         log.warning("the reader of %s ends, beat will send another: %s", mailbox_id, error)
         return "Redis does not answer"
-    return "read"
+    return ""
 
 
 async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
-    element = codec.decode_element(element_text)
-    if not isinstance(element, MailboxElement):
-        raise TypeError(f"{element.name} is not a mailbox element")
+    element = _mailbox_element(element_text)
     shared = await context.current()
     tools, store = shared.tools, shared.store
     left_us = expires_us - tools.clock.now_us()
@@ -142,11 +148,5 @@ async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
     if desk is None:
         await record(mailbox.never_its_turn(element, poll, tools))
         return level
-    try:
-        await mailbox.check(element, poll, desk, tools, record)
-    except LeaseLostError:
-        return level or "another reader took over"
-    except RedisError as error:
-        log.warning("the check of %s ends: %s", element.mailbox, error)
-        return level or "Redis does not answer"
-    return level
+    early = await _to_its_end(element.mailbox, mailbox.check(element, poll, desk, tools, record))
+    return level or early

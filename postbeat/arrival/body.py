@@ -27,13 +27,13 @@ _OURS = (
 )
 
 
-def changes(message: bytes, token: Token, *, complete: bool) -> tuple[str, ...]:
+def changes(fields: Sequence[Field], body: bytes, token: Token, *, complete: bool) -> tuple[str, ...]:
     """What was changed on the way, each in some words for people; nothing where only the form was.
 
+    ``fields`` and ``body`` are the message as :func:`postbeat.arrival.fields.split` gives it.
     ``complete`` is whether the message is all there: of one that was cut off, only what is there is judged.
     What the token says nothing of is not judged.
     """
-    fields, body = split(message)
     found = (_subject(fields, token.subject), _body(fields, body, token.body, complete))
     return tuple(text for text in found if text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from postbeat.delivery import MailboxFacts, Tally
@@ -24,32 +24,33 @@ def checked(
 ) -> Result:
     """What a check has measured; ``tally`` is what readers met since the last one, None where none reads."""
     last = made[-1]
-    text = describe(last.fault) if last.fault is not None else ""
-    if last.fault is None and facts is not None:
+    if last.fault is not None or facts is None:
+        text = describe(last.fault) if last.fault is not None else ""
+    else:
         text = "; ".join((_summary(facts, tally), *last.warnings))
-    return Result(
-        poll=poll,
-        phase=Phase.CHECK,
-        kind=element.kind,
-        level=level_of(last.fault, last.warnings),
-        message=text,
-        at_us=tools.clock.now_us(),
-        attempts=made,
-        fault=last.fault,
-        worker=tools.worker,
-        service=element.service,
-        mailbox=replace(facts, tally=dict(tally or {})) if facts is not None else None,
-    )
+    told = replace(facts, tally=dict(tally or {})) if facts is not None else None
+    return replace(_check(element, poll, tools, text, last.fault, last.warnings), attempts=made, mailbox=told)
 
 
 def kept_away(element: MailboxElement, poll: Poll, tools: Tools, fault: Fault) -> Result:
     """A check that could not be made, by a fault of ours."""
+    return _check(element, poll, tools, describe(fault), fault)
+
+
+def _check(
+    element: MailboxElement,
+    poll: Poll,
+    tools: Tools,
+    text: str,
+    fault: Fault | None,
+    warnings: Sequence[str] = (),
+) -> Result:
     return Result(
         poll=poll,
         phase=Phase.CHECK,
         kind=element.kind,
-        level=level_of(fault),
-        message=describe(fault),
+        level=level_of(fault, warnings),
+        message=text,
         at_us=tools.clock.now_us(),
         fault=fault,
         worker=tools.worker,

@@ -57,15 +57,8 @@ class Desk(Protocol):
         """Keeps a memory."""
         ...
 
-    async def note(
-        self,
-        tally: Mapping[str, int],
-        *,
-        looked_at_us: int,
-        not_before_us: int = 0,
-        facts: MailboxFacts | None = None,
-    ) -> None:
-        """Adds to the mailbox's counters, and keeps when it was looked into and when it may be again."""
+    async def note(self, tally: Mapping[str, int], noted: Noted, facts: MailboxFacts | None = None) -> None:
+        """Adds to the mailbox's counters, and keeps what the next reader should know."""
         ...
 
     async def noted(self) -> Noted:

@@ -14,7 +14,7 @@ from postbeat.delivery import MailboxFacts, Tally
 from postbeat.elements import MailboxElement
 from postbeat.mailbox.desk import Tools
 from postbeat.mailbox.sightings import FIELDS, NO_DETAILS, Details, Sighting, details, notice
-from postbeat.model import FaultCode, FaultError
+from postbeat.model import CONFLICTS, FaultCode, FaultError
 from postbeat.probes import open_session
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
@@ -50,8 +50,9 @@ class Looker:
         self._unread: dict[Place, None] = {}  # possible bounces that were not fetched yet
         self._announced = False
 
-    def begin(self, looked_at_us: int) -> None:
-        """An earlier reader has looked everywhere at this moment."""
+    def begin(self, memory: Memory, looked_at_us: int) -> None:
+        """An earlier reader has left this memory, and looked everywhere at this moment."""
+        self.memory = memory
         self.looked_at_us = self._glanced_at_us = looked_at_us
 
     async def look(self, expected: Expected) -> tuple[Attempt, ...]:
@@ -94,7 +95,7 @@ class Looker:
         fault = made[-1].fault
         if fault is not None:
             self.abort()
-            if fault.code in (FaultCode.IN_USE, FaultCode.THROTTLED):
+            if fault.code in CONFLICTS:
                 self._tally[Tally.CONFLICTS] += 1
         if self._tools.looked is not None:
             self._tools.looked(made)

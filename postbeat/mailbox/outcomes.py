@@ -68,7 +68,7 @@ _CODES = {
 
 
 def found_after(judgement: Judgement) -> Judgement:
-    """What is said of a message that was found after it had been given up: it came, which is MARGINAL."""
+    """The same, said of a message that had been given up before: that it came at all is MARGINAL."""
     if judgement.outcome is not Outcome.LATE:
         return judgement
     return Judgement(

@@ -26,7 +26,7 @@ _LOGIN_SHARE = 0.1
 _LOGIN_LONGEST_S = 30.0
 
 # After a refusal because of our own sessions or logins, in seconds: first, longest; doubled each time.
-CONFLICTS = {FaultCode.IN_USE: (1.0, 60.0), FaultCode.THROTTLED: (5.0, 300.0)}
+BACK_OFF_S = {FaultCode.IN_USE: (1.0, 60.0), FaultCode.THROTTLED: (5.0, 300.0)}
 
 
 @dataclass(frozen=True, slots=True)

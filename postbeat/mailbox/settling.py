@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from postbeat.delivery import Bounce, Outcome, Tally
 from postbeat.elements import MailboxElement
@@ -11,9 +12,8 @@ from postbeat.mailbox import outcomes
 from postbeat.mailbox.desk import Desk, Tools
 from postbeat.mailbox.looking import Looker
 from postbeat.mailbox.outcomes import Judgement
-from postbeat.mailbox.pace import CONFLICTS
 from postbeat.mailbox.sightings import NO_DETAILS, Sighting, place_text
-from postbeat.model import Pair, Phase, Poll
+from postbeat.model import CONFLICTS, Pair, Phase, Poll
 from postbeat.probes.session import Place
 from postbeat.results import Attempt, Result
 from postbeat.sending import describe
@@ -39,7 +39,7 @@ class Settler:
         # The latest slot that this reader has found, and when its message was accepted.
         self._newest: dict[Pair, tuple[int, int]] = {}
         self._delayed: dict[str, Bounce] = {}
-        self._told: set[Place] = set()  # messages that a result of this visit speaks of
+        self._counted: set[Place] = set()  # copies that a result of this visit has counted with the first
 
     async def begin(self) -> None:
         """Learns what earlier readers have found."""
@@ -59,40 +59,33 @@ class Settler:
                 await self._read_notice(sighting, sighting.notice, made)
         # In the order in which they lie there, which tells what was overtaken.
         for (poll, attempt), found in copies.items():
-            expecting = self.expected.pending.get(poll)
-            first = _originals(found)
-            if expecting is not None and expecting.attempt == attempt and first[0].place in looker.details:
-                await self._record(expecting, self._found(looker, expecting, first), made, first[0])
-                self._told.update(copy.place for copy in first)
+            known, first = self._expecting(poll, attempt), _originals(found)
+            if known is not None and first[0].place in looker.details:
+                await self._record(known, self._found(looker, known, first), made, first[0])
+                self._counted.update(copy.place for copy in first[1:])
         for known in list(self.expected.pending.values()):
             if made[-1].fault is not None or looker.looked_at_us > known.expires_at_us:
                 await self._not_found(known, made)
-        for poll, known in list(self.expected.awaited.items()):
-            found = _originals(copies.get((poll, known.attempt), []))
-            if found and found[0].place in looker.details:
-                judgement = outcomes.found_after(self._found(looker, known, found))
-                await self._record_after(known, judgement, made, found[0])
-            elif made[-1].fault is None and looker.looked_at_us > known.lost_at_us:
-                await self._record_after(known, outcomes.lost(known), made)
+        for known in list(self.expected.awaited.values()):
+            if made[-1].fault is None and looker.looked_at_us > known.lost_at_us:
+                await self._record(known, outcomes.lost(known), made)
 
-    async def done(self, looker: Looker) -> list[Place]:
-        """The messages that may be deleted; what is not ours to care about is forgotten."""
-        return [
-            place
-            for place, sighting in list(looker.sightings.items())
-            if await self._is_done(looker, sighting)
-        ]
+    async def done(self, looker: Looker, without: Collection[Place]) -> list[Place]:
+        """The messages that may be deleted, but for some; what is not ours to care about is forgotten."""
+        seen = [sighting for place, sighting in looker.sightings.items() if place not in without]
+        return [sighting.place for sighting in seen if await self._is_done(looker, sighting)]
+
+    def _expecting(self, poll: str, attempt: int) -> Pending | None:
+        """What is expected of a poll, if it is this attempt's message."""
+        known = self.expected.pending.get(poll) or self.expected.awaited.get(poll)
+        return known if known is not None and known.attempt == attempt else None
 
     async def _read_notice(self, sighting: Sighting, said: Bounce, made: tuple[Attempt, ...]) -> None:
-        pending = self.expected.pending.get(sighting.poll)
-        awaited = self.expected.awaited.get(sighting.poll)
-        if said.action == "delayed":
-            if pending is not None:
-                self._delayed[sighting.poll] = said
-        elif said.action == "failed" and pending is not None and pending.attempt == sighting.token.attempt:
-            await self._record(pending, outcomes.bounced(said), made, sighting)
-        elif said.action == "failed" and awaited is not None and awaited.attempt == sighting.token.attempt:
-            await self._record_after(awaited, outcomes.bounced(said), made, sighting)
+        known = self._expecting(sighting.poll, sighting.token.attempt)
+        if said.action == "delayed" and sighting.poll in self.expected.pending:
+            self._delayed[sighting.poll] = said
+        elif said.action == "failed" and known is not None:
+            await self._record(known, outcomes.bounced(said), made, sighting)
 
     async def _not_found(self, known: Pending, made: tuple[Attempt, ...]) -> None:
         """A message that this look did not show: it is overdue, or the mailbox is unreadable."""
@@ -139,23 +132,14 @@ class Settler:
         made: tuple[Attempt, ...],
         sighting: Sighting | None = None,
     ) -> None:
-        following = known if sighting is None else None
+        """Records what is said of a message: as its read while it is pending, later as what became of it."""
         place = place_text(sighting.place) if sighting is not None else ""
-        result = self._result(Phase.READ, known.poll, judgement, made)
-        await self._desk.record(result, following, place)
-        if following is None:
-            self._settle_as(known, place)
-
-    async def _record_after(
-        self,
-        known: Pending,
-        judgement: Judgement,
-        made: tuple[Attempt, ...],
-        sighting: Sighting | None = None,
-    ) -> None:
-        place = place_text(sighting.place) if sighting is not None else ""
-        result = self._result(Phase.AFTER, known.poll, judgement, made[-1:])
-        await self._desk.record_after(result, known.attempt, place=place)
+        if str(known.poll) in self.expected.pending:
+            result = self._result(Phase.READ, known.poll, judgement, made)
+            await self._desk.record(result, known if sighting is None else None, place)
+        else:
+            result = self._result(Phase.AFTER, known.poll, outcomes.found_after(judgement), made[-1:])
+            await self._desk.record_after(result, known.attempt, place=place)
         if sighting is not None:
             self._settle_as(known, place)
 
@@ -198,7 +182,7 @@ class Settler:
         if settled is None:
             return self._is_orphan(looker, sighting)
         here = place_text(sighting.place)
-        if sighting.notice is not None or here == settled[1] or sighting.place in self._told:
+        if sighting.notice is not None or here == settled[1] or sighting.place in self._counted:
             return True
         if not sighting.original:
             self._leave_alone(looker, sighting)

@@ -62,7 +62,7 @@ async def details(
 ) -> Details:
     """Reads the whole text of a message: its path, the verdicts on it, and what was changed."""
     complete = len(text) < MESSAGE_LIMIT
-    header, _ = fields.split(text)
+    header, rest = fields.split(text)
     received = tuple(fields.values(header, "received"))
     path = hops.path(
         received,
@@ -76,7 +76,7 @@ async def details(
     if complete and txt is not None and not any(verdict.method == "dkim" for verdict in found):
         checked = await _dkim(text, txt, min(DKIM_S, element.timeout / 4))
         found += (checked,) if checked is not None else ()
-    return Details(path, found, body.changes(text, sighting.token, complete=complete))
+    return Details(path, found, body.changes(header, rest, sighting.token, complete=complete))
 
 
 async def _dkim(text: bytes, txt: Txt, longest_s: float) -> Verdict | None:

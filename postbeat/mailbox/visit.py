@@ -17,10 +17,11 @@ from postbeat.mailbox.settling import Settler
 from postbeat.model import Fault, FaultCode, FaultError, Poll, Side
 from postbeat.probes.session import Memory, Place
 from postbeat.results import Attempt, Result
+from postbeat.store.records import Noted
 
 log = logging.getLogger(__name__)
 
-ASK_S = 1.0  # the desk is asked for what is expected so often, even where its bell does not ring
+REST_S = 1.0  # the desk is asked for what is expected so often, even where its bell does not ring
 NOTE_S = 1.0
 
 
@@ -39,7 +40,6 @@ class Visit:
         self._undeletable: set[Place] = set()  # not tried again in this visit
         self._refusals = 0
         self._not_before_us = 0
-        self._asked_at = 0.0
         self._noted_at = 0.0
         self._began = False
         self._looked = False
@@ -81,18 +81,15 @@ class Visit:
         if self._began:
             return
         self._began = True
-        self._looker.memory = self._remembered = await self._desk.memory()
+        self._remembered = await self._desk.memory()
         noted = await self._desk.noted()
         self._not_before_us = noted.not_before_us
-        self._looker.begin(noted.looked_at_us)
+        self._looker.begin(self._remembered, noted.looked_at_us)
         await self._settler.begin()
 
     async def _ask(self) -> None:
-        now = time.monotonic()
-        if self._desk.bell.is_set() or now - self._asked_at >= ASK_S:
-            self._desk.bell.clear()
-            self._asked_at = now
-            await self._settler.ask()
+        self._desk.bell.clear()
+        await self._settler.ask()
 
     def _leaving(self) -> bool:
         expected = self._settler.expected
@@ -106,7 +103,6 @@ class Visit:
         """Ends the session before the mailbox is given back: there is never a second one."""
         await self._note()
         await self._end_session()
-        self._asked_at = 0.0  # should the mailbox not be given back, something has become pending
         force = self._tools.stopping.is_set() or self._settler.expected.wanted
         self.over = await self._desk.release(force=force)
         return self.over
@@ -125,7 +121,7 @@ class Visit:
             await self._note()
 
     def _note_conflict(self, fault: Fault | None) -> None:
-        conflict = pace.CONFLICTS.get(fault.code) if fault is not None else None
+        conflict = pace.BACK_OFF_S.get(fault.code) if fault is not None else None
         if conflict is None:
             self._refusals = 0
             self._not_before_us = 0
@@ -142,7 +138,7 @@ class Visit:
         not_before_us = self._not_before_us
         if interval_s := self._interval_s():
             not_before_us = max(not_before_us, looked_at_us + round(interval_s * 1e6))
-        await self._desk.note(tally, looked_at_us=looked_at_us, not_before_us=not_before_us, facts=facts)
+        await self._desk.note(tally, Noted(looked_at_us, not_before_us), facts)
 
     def _interval_s(self) -> float:
         """How long two logins must be apart, in seconds."""
@@ -151,11 +147,10 @@ class Visit:
 
     async def _tidy(self) -> None:
         """Deletes our messages that nobody waits for any more, and ends a session that shows nothing new."""
-        done = await self._settler.done(self._looker)
-        done = [place for place in done if place not in self._undeletable]
         session = self._looker.session
         if session is None or not self._desk.holds():
             return
+        done = await self._settler.done(self._looker, self._undeletable)
         try:
             async with asyncio.timeout(self._element.timeout):
                 if done:
@@ -188,7 +183,7 @@ class Visit:
                 if not self._desk.bell.is_set():
                     return
             else:
-                await self._rest(min(rest_s, ASK_S))
+                await self._rest(min(rest_s, REST_S))
             await self._ask()
 
     def _wait(self) -> pace.Wait:

@@ -26,8 +26,6 @@ SCAN_BYTES = 4 << 20
 # How often a session looks for what the server announces and cannot give (Exchange does so for a moment).
 # Then it is counted as seen: otherwise everything behind it would be fetched again for ever.
 LOOKS_LIMIT = 50
-
-
 # Whole messages asked for by one FETCH: a megabyte at most.
 MESSAGES_WINDOW = 8
 

@@ -24,10 +24,10 @@ MARGIN_US = 1_000_000  # so long before its end a lease is not relied on any mor
 RENEW_S = 3.0
 MEMORY_S = 7 * 86400
 SETTLED_S = 3600
-ASK_US = (
-    900_000  # Redis is asked for all that is expected so often, even where the bell has told of everything
-)
-ASKING_SHARE = 20  # and, where that takes long, not for more than this part of the time
+# Redis is asked for all that is expected so often, even where the bell has told of everything; where that
+# takes long, it takes no more than one part in ASKING_SHARE of the time.
+ASK_US = 1_000_000
+ASKING_SHARE = 20
 LATELY_LIMIT = 2000  # polls whose bell may come late
 
 
@@ -189,27 +189,20 @@ class Desk:
         """Keeps a memory for the next reader."""
         await self._written("remember", keys.memory(self._mailbox), [memory.dumps(), MEMORY_S])
 
-    async def note(
-        self,
-        tally: Mapping[str, int],
-        *,
-        looked_at_us: int,
-        not_before_us: int = 0,
-        facts: MailboxFacts | None = None,
-    ) -> None:
+    async def note(self, tally: Mapping[str, int], noted: Noted, facts: MailboxFacts | None = None) -> None:
         """Adds to the counters of the mailbox, and keeps what is known of it, for views and later readers.
 
         Args:
             tally: how much to add, by the names of :class:`postbeat.delivery.Tally`.
-            looked_at_us: when somebody last looked into the mailbox.
-            not_before_us: the moment before which the server wants no login of ours, 0 for none.
+            noted: what the next reader should know.
             facts: what the server told; None leaves what it told before.
         """
         self._notes += 1
         text = json.dumps(asdict(facts)) if facts is not None else ""
         counters = [part for name, number in tally.items() if number for part in (str(name), number)]
         named = f"{self._lease.token}#{self._notes}"
-        values = [named, looked_at_us, not_before_us, self._worker, text, MEMORY_S, *counters]
+        times_us = (noted.looked_at_us, noted.not_before_us)
+        values = [named, *times_us, self._worker, text, MEMORY_S, *counters]
         await self._written("note", keys.mailbox(self._mailbox), values)
 
     async def noted(self) -> Noted:
@@ -236,6 +229,8 @@ class Desk:
         is_over = bool(await self._scripts.run("release", names, [self._lease.token, int(force)]))
         if is_over:
             self._lease.ended()
+        else:
+            self._bell.missed = True  # what is pending is news, whether or not the bell rings
         return is_over
 
     async def keep(self) -> None:

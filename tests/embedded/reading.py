@@ -82,16 +82,9 @@ class MemoryDesk:
     async def remember(self, memory: Memory) -> None:
         self.kept = memory
 
-    async def note(
-        self,
-        tally: Mapping[str, int],
-        *,
-        looked_at_us: int,
-        not_before_us: int = 0,
-        facts: MailboxFacts | None = None,
-    ) -> None:
+    async def note(self, tally: Mapping[str, int], noted: Noted, facts: MailboxFacts | None = None) -> None:
         self.tally.update(tally)
-        self.notes = Noted(looked_at_us or self.notes.looked_at_us, not_before_us)
+        self.notes = Noted(noted.looked_at_us or self.notes.looked_at_us, noted.not_before_us)
 
     async def looked_at_us(self) -> int:
         return 0

@@ -130,6 +130,26 @@ def test_a_message_that_comes_too_late_corrects_what_was_said_and_does_not_rewri
 
 
 @KINDS
+def test_copies_that_come_late_together_are_one_result(box: Box, kind: str) -> None:
+    async def test() -> None:
+        reading = Reading(box, kind)
+        reading.expect(1, within_s=60)
+        reading.clock.ahead_us += 61_000_000
+        await reading.read()
+        for _ in range(2):
+            box.send(reading.sent(1))
+        await reading.read()
+        assert [r.outcome for r in reading.desk.results] == [Outcome.OVERDUE, Outcome.LATE]
+        delivery = reading.desk.results[1].delivery
+        assert delivery is not None
+        assert delivery.copies == 2
+        assert reading.desk.tally[Tally.DUPLICATES] == 1
+        assert left_in(box) == []
+
+    run(test())
+
+
+@KINDS
 def test_a_message_that_never_comes_is_lost_at_the_end_of_the_long_wait(box: Box, kind: str) -> None:
     async def test() -> None:
         reading = Reading(box, kind)

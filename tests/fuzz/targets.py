@@ -150,7 +150,7 @@ def authenticated(data: bytes) -> None:
 def changed(data: bytes) -> None:
     """What was changed in a message, whole and cut off."""
     for complete in (True, False):
-        body.changes(data, TOKEN, complete=complete)
+        body.changes(*fields.split(data), TOKEN, complete=complete)
 
 
 def tokens(data: bytes) -> None:

@@ -9,6 +9,7 @@ from postbeat.delivery import Outcome
 from postbeat.model import Level, Phase
 from postbeat.probes.session import Memory
 from postbeat.store import keys
+from postbeat.store.records import Noted
 from tests.redis.site import BOX, MAIL, SILENCE_US, Site, awaited, result
 
 
@@ -34,7 +35,7 @@ def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Sit
     site.send(6)
     desk = site.desk()
     site.run(desk.remember(Memory(count=1)))
-    site.run(desk.note({}, looked_at_us=1))
+    site.run(desk.note({}, Noted(1)))
     site.run(desk.record(result(5, Phase.READ, Level.GOOD, 1)))
     site.run(desk.record(result(6, Phase.READ, Level.FAILED, 1), awaited(6)))
     copied = result(5, Phase.AFTER, Level.MARGINAL, 1, outcome=Outcome.DUPLICATED)

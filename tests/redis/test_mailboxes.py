@@ -28,11 +28,11 @@ def stale(site: Site) -> Desk:
 def test_counters_add_up_and_those_since_the_last_check_start_anew(site: Site) -> None:
     site.send(1)
     with site.reader() as desk:
-        site.run(desk.note({"found": 2, "looks": 1}, looked_at_us=5))
-        site.run(desk.note({"found": 1, "foreign": 0}, looked_at_us=6))
+        site.run(desk.note({"found": 2, "looks": 1}, Noted(5)))
+        site.run(desk.note({"found": 1, "foreign": 0}, Noted(6)))
         assert site.run(desk.take_tally()) == {"found": 3, "looks": 1}
         assert site.run(desk.take_tally()) == {}
-        site.run(desk.note({"found": 4}, looked_at_us=7))
+        site.run(desk.note({"found": 4}, Noted(7)))
         assert site.run(desk.take_tally()) == {"found": 4}
     assert site.mailbox().totals == {"found": 7, "looks": 1}
 
@@ -44,8 +44,8 @@ def test_views_tell_what_readers_noted(site: Site, redis_server: str) -> None:
     worker = WorkerStore(redis_server, "host/7")
     desk = site.run(worker.desk(BOX.mailbox))
     assert desk is not None
-    site.run(desk.note({}, looked_at_us=5, facts=FACTS))
-    site.run(desk.note({}, looked_at_us=6, not_before_us=9))
+    site.run(desk.note({}, Noted(5), FACTS))
+    site.run(desk.note({}, Noted(6, 9)))
     state = site.mailbox()
     site.run(worker.close())
     assert (state.mailbox, state.element, state.region) == (BOX.mailbox, "box", "lab")
@@ -65,7 +65,7 @@ def test_a_mailbox_that_is_only_checked_is_shown(site: Site) -> None:
 def test_a_back_off_is_known_to_the_next_reader(site: Site) -> None:
     with site.reader() as desk:
         assert site.run(desk.noted()) == Noted(0, 0)
-        site.run(desk.note({}, looked_at_us=5, not_before_us=99))
+        site.run(desk.note({}, Noted(5, 99)))
     with site.reader() as desk:
         assert site.run(desk.noted()) == Noted(5, 99)
 
@@ -77,7 +77,7 @@ def test_without_the_lease_nothing_can_be_written(site: Site) -> None:
     for attempt in (
         desk.record(result(1, Phase.READ, Level.GOOD, 1)),
         desk.record_after(result(1, Phase.AFTER, Level.GOOD, 1, outcome=Outcome.LATE)),
-        desk.note({"found": 1}, looked_at_us=5),
+        desk.note({"found": 1}, Noted(5)),
         desk.remember(Memory(count=1)),
         desk.take_tally(),
     ):
@@ -110,7 +110,7 @@ def only_awaited(site: Site, *, lost_at_us: int, looked_at_us: int, not_before_u
     site.send(1)
     site.read(1, Level.FAILED, Outcome.OVERDUE, following=awaited(1, lost_at_us))
     with site.reader() as desk:
-        site.run(desk.note({}, looked_at_us=looked_at_us, not_before_us=not_before_us))
+        site.run(desk.note({}, Noted(looked_at_us, not_before_us)))
     site.forget_waking()
     return list(site.beat.readers_to_wake())
 
@@ -154,7 +154,7 @@ def test_a_mailbox_that_left_the_profile_is_forgotten_once_it_is_empty(site: Sit
     site.send(1)
     with site.reader() as desk:
         site.run(desk.remember(Memory(count=1)))
-        site.run(desk.note({"found": 1}, looked_at_us=5))
+        site.run(desk.note({"found": 1}, Noted(5)))
     assert [site.beat.tidy(PROFILE), site.beat.tidy(Profile({}))] == [0, 0]
     site.read(1)
     assert [site.beat.tidy(PROFILE), site.beat.tidy(Profile({}))] == [0, 1]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from postbeat import mailtext
 from postbeat.arrival import canonical
 from postbeat.arrival.body import BANNER_LINES, PARTS_SHOWN, SHOWN_LIMIT, changes
+from postbeat.arrival.fields import split
 from postbeat.message import Envelope, Template, Token, padding, recognise
 from postbeat.model import Poll
 from tests.conftest import MANY
@@ -57,7 +58,7 @@ def altered(data: bytes, original: bytes | None = None, *, complete: bool = True
     """What is said of a message whose token is that of the original."""
     token = recognise(data if original is None else original, [KEY]).token
     assert token is not None
-    return changes(data, token, complete=complete)
+    return changes(*split(data), token, complete=complete)
 
 
 def body(data: bytes) -> bytes:
@@ -269,7 +270,7 @@ def test_of_a_long_text_the_beginning_is_judged() -> None:
 
 
 def test_what_a_token_says_nothing_of_is_not_judged() -> None:
-    assert changes(b"Subject: x\r\n\r\ny", TOKEN, complete=True) == ()
+    assert changes(*split(b"Subject: x\r\n\r\ny"), TOKEN, complete=True) == ()
 
 
 @pytest.mark.parametrize("payload", [50_000_000])
@@ -303,7 +304,7 @@ SAID = [token for token in (recognise(data, [KEY]).token for data in SENT) if to
 @settings(max_examples=MANY, deadline=None)
 @given(st.one_of(st.binary(max_size=300), PIECES, overwritten()), st.sampled_from(SAID), st.booleans())
 def test_whatever_comes_is_told_in_some_printable_words(data: bytes, token: Token, complete: bool) -> None:
-    for said in changes(data, token, complete=complete):
+    for said in changes(*split(data), token, complete=complete):
         assert said.isprintable()
         assert 0 < len(said) < 1000
 
@@ -324,7 +325,7 @@ def took_s(data: bytes) -> float:
     runs = []
     for _ in range(3):
         began = time.process_time()
-        changes(data, SAID[0], complete=True)
+        changes(*split(data), SAID[0], complete=True)
         runs.append(time.process_time() - began)
     return min(runs)
 

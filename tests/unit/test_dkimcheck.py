@@ -22,6 +22,7 @@ from postbeat.delivery import Verdict
 from postbeat.dkimsign import Key, Signer
 from postbeat.message import Envelope, Template, Token
 from postbeat.model import FaultCode, LocalFault, Poll, RemoteFault
+from tests.unit.dkimkeys import record
 
 RSA = rsa.generate_private_key(65537, 2048)
 OTHER = rsa.generate_private_key(65537, 2048)
@@ -31,18 +32,6 @@ TOKEN = Token(Poll("mail", "eu", 5666666), 1, 1_700_000_000_123_456)
 ENVELOPE = Envelope("sender@example.com", "probe@example.com", "worker.example.com", "Prüfer")
 WHOSE = "d=example.com s=probe"
 HELLO = base64.b64encode(hashlib.sha256(b"Hello\r\n").digest()).decode()  # the hash of a body
-
-
-def record(key: Key) -> bytes:
-    public = key.public_key()
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        kind, data = "ed25519", public.public_bytes_raw()
-    else:
-        kind = "rsa"
-        data = public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    return f"v=DKIM1; k={kind}; p={base64.b64encode(data).decode()}".encode()
 
 
 def rsa_key(modulus_bytes: int, exponent_bytes: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import dkim
@@ -14,6 +13,7 @@ from postbeat import dkimsign, mailtext
 from postbeat.dkimsign import Key, Signer
 from postbeat.message import Envelope, Template, Token, padding
 from postbeat.model import FaultCode, LocalFault, Poll
+from tests.unit.dkimkeys import record
 
 KEY = b"k" * 32
 TOKEN = Token(Poll("mail", "eu", 5666666), 2, 1_700_000_000_123_456)
@@ -29,19 +29,6 @@ TEXTS = {
     "repeated fields": b"Subject: x\nX-A: 1\nX-A:  2\n 3\n\nHello\n",
     "utf-8": "Grüße\n".encode(),
 }
-
-
-def record(key: Key) -> bytes:
-    """The TXT record of a key's public half."""
-    public = key.public_key()
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        kind, data = "ed25519", public.public_bytes_raw()
-    else:
-        kind = "rsa"
-        data = public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    return f"v=DKIM1; k={kind}; p={base64.b64encode(data).decode()}".encode()
 
 
 def verifies(data: bytes, key: Key) -> bool:

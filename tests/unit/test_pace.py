@@ -47,6 +47,6 @@ def test_two_logins_are_as_far_apart_as_the_server_wants_them(age_s: float, inte
 def test_each_refusal_doubles_the_time_until_the_next_login_up_to_a_limit(
     times: int, code: FaultCode
 ) -> None:
-    first_s, longest_s = pace.CONFLICTS[code]
+    first_s, longest_s = pace.BACK_OFF_S[code]
     wait_s = pace.backing_off(times, (first_s, longest_s))
     assert wait_s == min(first_s * 2 ** min(times - 1, 30), longest_s)
