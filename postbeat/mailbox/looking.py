@@ -46,6 +46,7 @@ class Looker:
         self.login_delay_s = 0.0
         self._tools = tools
         self._tally = tally
+        self._seen = 0  # sightings so far
         self._glanced_at_us = 0  # as looked_at_us, of the main folder alone
         self._unread: dict[Place, None] = {}  # possible bounces that were not fetched yet
         self._announced = False
@@ -187,12 +188,14 @@ class Looker:
                 continue
             seen = message.recognise(item.header, self._tools.keys.signing)
             if seen.token is not None:
+                self._seen += 1
                 self.sightings[item.place] = Sighting(
                     place=item.place,
                     token=seen.token,
                     original=seen.original,
                     seen_at_us=now_us,
                     looked_before_us=self._looked_before_us(item.place, before),
+                    number=self._seen,
                     pushed=self._announced,
                     spam=item.spam,
                 )

@@ -36,8 +36,8 @@ class Settler:
         self._clock = tools.clock
         self._tally = tally
         self._settled: dict[str, tuple[int, str]] = {}  # polls that were found: the attempt and the place
-        # The latest slot that this reader has found, and when its message was accepted.
-        self._newest: dict[Pair, tuple[int, int]] = {}
+        # The latest slot that this reader has found, when its message was accepted, and what number it had.
+        self._newest: dict[Pair, tuple[int, int, int]] = {}
         self._delayed: dict[str, Bounce] = {}
         self._counted: set[Place] = set()  # copies that a result of this visit has counted with the first
 
@@ -57,7 +57,6 @@ class Settler:
                 copies.setdefault((sighting.poll, sighting.token.attempt), []).append(sighting)
             else:
                 await self._read_notice(sighting, sighting.notice, made)
-        # In the order in which they lie there, which tells what was overtaken.
         for (poll, attempt), found in copies.items():
             known, first = self._expecting(poll, attempt), _originals(found)
             if known is not None and first[0].place in looker.details:
@@ -100,8 +99,8 @@ class Settler:
 
     def _found(self, looker: Looker, known: Pending, copies: list[Sighting]) -> Judgement:
         poll = known.poll
-        overtaken = self._is_overtaken(known)
-        self._came(poll, known.accepted_at_us)
+        overtaken = self._is_overtaken(known, copies[0].number)
+        self._came(poll, known.accepted_at_us, copies[0].number)
         self._tally[Tally.FOUND] += 1
         if len(copies) > 1:
             self._tally[Tally.DUPLICATES] += len(copies) - 1
@@ -114,16 +113,19 @@ class Settler:
             uncertainty_us=self._clock.worst_us(),
         )
 
-    def _is_overtaken(self, known: Pending) -> bool:
-        """Whether a later message came before; those that went out at the same time have no order."""
-        slot, accepted_at_us = self._newest.get(known.poll.pair, (known.poll.slot, 0))
-        is_later = accepted_at_us - known.accepted_at_us > TOGETHER_US
-        return is_later and 0 < slot - known.poll.slot < ORDER_LIMIT
+    def _is_overtaken(self, known: Pending, number: int) -> bool:
+        """Whether a later message came before; those that went out at the same time have no order.
 
-    def _came(self, poll: Poll, accepted_at_us: int) -> None:
+        What came first may be recorded last, where its sender was slow to say that it was accepted.
+        """
+        slot, accepted_at_us, before = self._newest.get(known.poll.pair, (known.poll.slot, 0, 0))
+        is_later = accepted_at_us - known.accepted_at_us > TOGETHER_US
+        return before < number and is_later and 0 < slot - known.poll.slot < ORDER_LIMIT
+
+    def _came(self, poll: Poll, accepted_at_us: int, number: int) -> None:
         newest = self._newest.get(poll.pair)
         if newest is None or not 0 <= newest[0] - poll.slot < ORDER_LIMIT:
-            self._newest[poll.pair] = (poll.slot, accepted_at_us)
+            self._newest[poll.pair] = (poll.slot, accepted_at_us, number)
 
     async def _record(
         self,

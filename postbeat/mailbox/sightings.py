@@ -26,8 +26,9 @@ class Sighting:
     """A message in the mailbox that carries a token of ours which verifies, or a notice about one.
 
     ``original`` is whether it is the message that we sent, by its Message-ID. ``seen_at_us`` is when a look
-    showed it first, ``looked_before_us`` when the look before began: it was not there then. ``notice`` is set
-    where it is a notice.
+    showed it first, ``looked_before_us`` when the look before began: it was not there then. ``number`` counts
+    the sightings of a visit: what lies behind another message in a folder, or came into it later, has a
+    higher one. ``notice`` is set where it is a notice.
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Sighting:
     original: bool
     seen_at_us: int
     looked_before_us: int
+    number: int = 0
     pushed: bool = False
     spam: bool = False
     notice: Bounce | None = None

@@ -54,7 +54,9 @@ def postbeat() -> Run:
 def mail(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> MailServer:
     if importlib.util.find_spec("twisted") is None:
         not_installed("Twisted", "python3-twisted")
-    return mail_server(processes, tmp_path_factory.mktemp("mail"), {"probe": PASSWORD, "other": PASSWORD})
+    return mail_server(
+        processes, tmp_path_factory.mktemp("mail"), dict.fromkeys(("probe", "other", "tested"), PASSWORD)
+    )
 
 
 def profile_text(
@@ -117,7 +119,7 @@ def site(mail: MailServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     type: imap4
     server: 127.0.0.1
     port: {mail.imap4}
-    username: other
+    username: tested
     password: {PASSWORD}
     poll: 2
 """

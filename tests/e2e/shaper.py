@@ -22,11 +22,12 @@ _POLL = re.compile(rb"^X-Postbeat: [^\n]*?poll=([^;\s]+)", re.M)
 
 @dataclass(frozen=True)
 class Drop:
-    """A message that is put into the mailbox, so many seconds after it was taken over."""
+    """A message that is put into the mailbox, so many seconds after it was taken over, in so many copies."""
 
     message: bytes
     after_s: float = 0.0
     folder: str = ""
+    copies: int = 1
 
 
 Shape: TypeAlias = Callable[[int, bytes], Iterable[Drop]]  # of the recipient's n-th message, and its text
@@ -86,7 +87,7 @@ class Shaper:
 
     def _deliver(self, account: Account, drop: Drop) -> None:
         match = _POLL.search(drop.message)
-        at_us = self.servers.deliver(account, drop.message, drop.folder)
+        at_us = self.servers.deliver(account, drop.message, drop.folder, copies=drop.copies)
         self.delivered_us[match[1].decode() if match else ""].append(at_us)
 
 

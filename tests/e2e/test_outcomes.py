@@ -27,9 +27,12 @@ HELD_BACK_S = 2.6
 ONCE: dict[str, Any] = {"poll": 86400, "delivertimeout": 30, "read": "box"}
 
 
-def twice(*waits_s: float) -> Shape:
-    """Delivers a copy after each of these times."""
-    return lambda _, message: [Drop(message, wait_s) for wait_s in waits_s]
+def twice(_: int, message: bytes) -> Iterable[Drop]:
+    return [Drop(message), Drop(message, after_s=2)]
+
+
+def three_at_once(_: int, message: bytes) -> Iterable[Drop]:
+    return [Drop(message, after_s=1, copies=3)]
 
 
 def as_spam(_: int, message: bytes) -> Iterable[Drop]:
@@ -46,8 +49,8 @@ def tagged(_: int, message: bytes) -> Iterable[Drop]:
 
 SHAPES: dict[str, Shape] = {
     "held": held(5),
-    "again": twice(0, 2),
-    "at-once": twice(1, 1, 1),
+    "again": twice,
+    "at-once": three_at_once,
     "footer": with_footer,
     "tagged": tagged,
     "overtaken": held(0, 0, HELD_BACK_S, 0),  # not the first ones, which go out at once as beat begins

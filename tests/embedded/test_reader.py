@@ -205,6 +205,31 @@ def test_a_message_that_was_overtaken_is_out_of_order(box: Box, kind: str) -> No
 
 
 @KINDS
+def test_a_message_whose_sender_was_slow_to_tell_of_it_was_not_overtaken(box: Box, kind: str) -> None:
+    async def test() -> None:
+        reading = Reading(box, kind)
+        reading.expect(4)
+        told_late = reading.desk.pending.popitem()
+        reading.clock.ahead_us += 1_000_000
+        reading.expect(5)
+        for slot in (4, 5):
+            box.send(reading.sent(slot))
+        reader = asyncio.ensure_future(reading.read())
+        while not reading.desk.results:
+            reading.expect(6)  # keeps the reader there
+            await asyncio.sleep(0.01)
+        reading.desk.pending.update([told_late])
+        box.send(reading.sent(6))
+        await reader
+        assert reading.desk.results[0].poll.slot == 5
+        assert {r.poll.slot: r.outcome for r in reading.desk.results} == dict.fromkeys(
+            (4, 5, 6), Outcome.DELIVERED
+        )
+
+    run(test())
+
+
+@KINDS
 def test_a_bounce_fails_its_message_at_once_and_is_removed(box: Box, kind: str) -> None:
     async def test() -> None:
         reading = Reading(box, kind)
