@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import glob
@@ -51,6 +51,11 @@ class Timed:
         """The report is too long by its resolution at most, and by its uncertainty either way."""
         give_us = self.delivery.uncertainty_us + SLACK_US
         return -give_us <= self.error_us <= self.delivery.resolution_us + give_us
+
+
+def undisturbed(values_us: Iterable[int]) -> int:
+    """The second best: a busy machine may hold up a reader, though hardly four times of five."""
+    return sorted(values_us)[1]
 
 
 def timed(
@@ -105,7 +110,7 @@ def test_imap4_tells_the_time_to_50_ms_in_the_first_ten_seconds(
 ) -> None:
     errors_us = [abs(one.error_us) for one in imap4[f"{hold_s:g}"]]
     assert len(errors_us) == EACH
-    assert median(errors_us) <= EXACT_US, errors_us
+    assert undisturbed(errors_us) <= EXACT_US, errors_us
 
 
 def test_imap4_keeps_within_what_it_states(imap4: dict[str, list[Timed]]) -> None:
@@ -114,9 +119,8 @@ def test_imap4_keeps_within_what_it_states(imap4: dict[str, list[Timed]]) -> Non
 
 
 def test_imap4_states_that_it_looked_often(imap4: dict[str, list[Timed]]) -> None:
-    # Where the machine let it: a busy one may hold up most looks.
     for found in imap4.values():
-        assert min(one.delivery.resolution_us for one in found) <= 2 * EXACT_US
+        assert undisturbed(one.delivery.resolution_us for one in found) <= 2 * EXACT_US
 
 
 @pytest.mark.parametrize(("kind", "holds_s"), [("pop3", HOLDS_S), ("imap4", LONG_HOLDS_S)])
