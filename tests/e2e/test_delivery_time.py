@@ -101,7 +101,14 @@ def _shaped(
 
 @pytest.fixture(scope="module")
 def imap4(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Timed]]:
-    return _shaped(servers, tmp_path_factory.mktemp("imap4"), "imap4", HOLDS_S)
+    """Of three tries the first in which the machine let the reader look as often as it wants to."""
+    for _ in range(3):
+        found = _shaped(servers, tmp_path_factory.mktemp("imap4"), "imap4", HOLDS_S)
+        if all(
+            undisturbed(one.delivery.resolution_us for one in each) <= EXACT_US for each in found.values()
+        ):
+            break
+    return found
 
 
 @pytest.mark.parametrize("hold_s", HOLDS_S)

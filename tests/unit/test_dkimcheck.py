@@ -287,7 +287,7 @@ def test_a_hostile_body_takes_no_longer_than_it_is(body: bytes, form: str) -> No
     message = signature(c=f"relaxed/{form}") * SIGNATURES_LIMIT + b"From: a@b.test\r\n\r\n" + body
     began = time.process_time()
     checked(message, record(RSA))
-    assert time.process_time() - began < 2.0  # the square of its length would take minutes
+    assert time.process_time() - began < 10.0  # the square of its length would take minutes
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_hostile_body_takes_no_longer_than_it_is(body: bytes, form: str) -> No
 def test_a_hostile_header_is_dealt_with_in_time(header: bytes) -> None:
     began = time.process_time()
     checked(header + b"From: a@b.test\r\n\r\nHello\r\n", record(RSA))
-    assert time.process_time() - began < 3.0
+    assert time.process_time() - began < 10.0
 
 
 def test_the_largest_key_is_dealt_with_in_time() -> None:
@@ -314,7 +314,7 @@ def test_the_largest_key_is_dealt_with_in_time() -> None:
     verdict = checked(message, answer)
     assert verdict is not None
     assert verdict.result == "fail"
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 3.0
 
 
 def test_dkimpy_is_not_loaded_before_there_is_a_signature() -> None:

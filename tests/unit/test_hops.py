@@ -324,4 +324,4 @@ def test_long_fields_take_no_longer_than_they_are(unit: str) -> None:
     began = time.process_time()
     for value in (unit * (65_536 // len(unit)), f"by {unit * 65_536}; {DATE}"):
         path([value] * HOPS_LIMIT, accepted_at_us=0, seen_at_us=0)
-    assert time.process_time() - began < 2.0  # the square of their length would take minutes
+    assert time.process_time() - began < 10.0  # the square of their length would take minutes

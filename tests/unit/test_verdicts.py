@@ -173,4 +173,4 @@ def test_long_fields_take_no_longer_than_they_are(unit: str) -> None:
     began = time.process_time()
     for start in ("", "mx.test;", "mx.test;dkim=pass reason=", 'mx.test;dkim=pass reason="'):
         verdicts([start + unit * (65_536 // len(unit))], MX)
-    assert time.process_time() - began < 2.0  # the square of their length would take minutes
+    assert time.process_time() - began < 10.0  # the square of their length would take minutes
