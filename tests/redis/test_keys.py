@@ -48,6 +48,7 @@ def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Sit
         nonlocal found
         found |= {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
         waiter.cancel()
+        await asyncio.wait((waiter,))  # it leaves the queue, before the store is closed
 
     site.run(waiting())
     found |= {row_of(key): site.redis.type(key) for key in site.redis.scan_iter()}
