@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
+# What only computes; all other tests measure times, and have the machine to themselves.
+PURE_TESTS := tests/unit tests/wire
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
@@ -19,7 +21,12 @@ demo: $(VENV)/.demo  ## Run the demo; ARGS="--once --json" passes options
 	@$(BIN)/postbeat demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the servers are not installed
+ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
+else
+	$(BIN)/pytest --numprocesses auto --dist load $(PURE_TESTS)
+	$(BIN)/pytest $(addprefix --ignore=,$(PURE_TESTS))
+endif
 
 check: format-check lint types imports test  ## Run all that CI checks
 
