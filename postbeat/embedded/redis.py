@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -22,6 +23,10 @@ DEADLINE_S = 10.0
 GRACE_S = 10.0
 # A port that is free when we look may be taken when Redis does. Twice in a row is most unlikely.
 _PORT_TRIES = 5
+# Below those that Linux gives to clients, whose connections come and go.
+_PORTS = range(10_000, 32_768)
+_PORTS_TRIED = 1000
+_given: set[int] = set()
 _CLASH = "Address already in use"
 
 
@@ -120,10 +125,19 @@ def _start(processes: Processes, server: Path, folder: Path, *, persistent: bool
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that this process has not been given before.
+
+    Raises:
+        EmbeddedError: none was found.
+    """
+    for _ in range(_PORTS_TRIED):
+        port = _PORTS[secrets.randbelow(len(_PORTS))]
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise EmbeddedError(f"no port of 127.0.0.1 from {_PORTS[0]} to {_PORTS[-1]} is free")
 
 
 def configuration(port: int, password: str, folder: Path, *, persistent: bool) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import dns.query
 import dns.rcode
 
 from postbeat.embedded.processes import Processes
+from postbeat.embedded.redis import free_port
 from tests.conftest import not_installed
 
 SIGNED = "signed.test"
@@ -30,15 +30,6 @@ class NameServers:
 
     validating: tuple[str, int]
     authoritative: tuple[str, int]
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port
 
 
 def name_servers(processes: Processes, folder: Path, signed: str, plain: str) -> NameServers:

@@ -8,10 +8,10 @@ from pathlib import Path
 import dns.rdata
 import pytest
 
+from postbeat.embedded.redis import free_port
 from postbeat.model import AddressFamily, FaultCode, FaultError, Side
 from postbeat.resolve import Resolver
 from tests.dns.clock import Clock
-from tests.dns.nameserver import free_port
 from tests.dns.world import World
 from tests.servers.conftest import Run
 

@@ -99,14 +99,16 @@ def _shaped(
         return timed(running, shaper, names, max(holds_s) * 1.5 + 60)
 
 
+def _is_exact(found: dict[str, list[Timed]]) -> bool:
+    return all(undisturbed(abs(one.error_us) for one in each) <= EXACT_US for each in found.values())
+
+
 @pytest.fixture(scope="module")
 def imap4(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Timed]]:
-    """Of three tries the first in which the machine let the reader look as often as it wants to."""
+    """Of three tries the first in which the machine did not hold up the reader."""
     for _ in range(3):
         found = _shaped(servers, tmp_path_factory.mktemp("imap4"), "imap4", HOLDS_S)
-        if all(
-            undisturbed(one.delivery.resolution_us for one in each) <= EXACT_US for each in found.values()
-        ):
+        if _is_exact(found):
             break
     return found
 
@@ -126,8 +128,9 @@ def test_imap4_keeps_within_what_it_states(imap4: dict[str, list[Timed]]) -> Non
 
 
 def test_imap4_states_that_it_looked_often(imap4: dict[str, list[Timed]]) -> None:
-    for found in imap4.values():
-        assert undisturbed(one.delivery.resolution_us for one in found) <= 2 * EXACT_US
+    for hold_s in HOLDS_S[1:]:  # what comes in a tenth of a second may be there at the first look
+        looks_us = [one.delivery.resolution_us for one in imap4[f"{hold_s:g}"]]
+        assert undisturbed(looks_us) <= 2 * EXACT_US, looks_us
 
 
 @pytest.mark.parametrize(("kind", "holds_s"), [("pop3", HOLDS_S), ("imap4", LONG_HOLDS_S)])
