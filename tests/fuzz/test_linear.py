@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.fuzz.targets import TARGETS, Target
+from tests.growth import is_linear
 
 SIZE = 16 * 1024  # four times of it are still within the limits of most parsers
 MEASURED = 4 * 1024  # where memory is measured, which makes all of it slow
-# What four times the input may cost in time, which caches and the machine's other work distort, and twice the
-# input in memory; where the cost grows with the square, it is sixteen times, and four times.
-TIME_RATIO = 8.0
-MEMORY_RATIO = 3.0
-LEAST_S = 0.002  # below it, a measurement is mostly noise
+MEMORY_RATIO = 3.0  # what twice the input may cost; where it grows with the square, it is four times
 LEAST_BYTES = 128 * 1024  # what Python keeps in reserve comes and goes
-TRIES = 12
 
 
 def nested(size: int) -> bytes:
@@ -50,12 +45,6 @@ def hostile(target: Target, size: int) -> Iterator[bytes]:
             yield before + family(size) + after
 
 
-def seconds(target: Target, data: bytes) -> float:
-    start = time.process_time()
-    target.run(data)
-    return time.process_time() - start
-
-
 def peak_bytes(target: Target, data: bytes) -> int:
     tracemalloc.start()
     try:
@@ -65,24 +54,11 @@ def peak_bytes(target: Target, data: bytes) -> int:
         tracemalloc.stop()
 
 
-def is_linear(target: Target, once: bytes, four_times: bytes) -> bool:
-    """Whether the time is; the machine may be busy, so the shortest of several measurements counts."""
-    least, least_of_four = LEAST_S, float("inf")
-    measured = []
-    for _ in range(TRIES):
-        least_of_four = min(least_of_four, seconds(target, four_times))
-        if least_of_four <= TIME_RATIO * least:
-            return True
-        measured.append(seconds(target, once))
-        least = max(LEAST_S, min(measured))
-    return False
-
-
 @pytest.mark.parametrize("name", LINEAR)
 def test_four_times_the_input_takes_about_four_times_the_time(name: str) -> None:
     target = TARGETS[name]
     for once, four_times in zip(hostile(target, SIZE), hostile(target, 4 * SIZE), strict=True):
-        assert is_linear(target, once, four_times), once[:200]
+        assert is_linear(target.run, once, four_times), once[:200]
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from email.generator import BytesGenerator
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from postbeat.arrival.fields import FIELDS_LIMIT, VALUE_LIMIT, Field, printable, split, values
 from tests.conftest import MANY
+from tests.growth import is_linear
 
 
 def test_a_message_is_its_fields_from_the_top_and_its_body() -> None:
@@ -96,18 +96,9 @@ def test_shown_text_is_printable_and_not_longer_than_asked(data: bytes, limit: i
     assert len(shown) <= limit
 
 
-def took_s(data: bytes) -> float:
-    runs = []
-    for _ in range(3):
-        began = time.process_time()
-        split(data)
-        runs.append(time.process_time() - began)
-    return min(runs)
-
-
 @pytest.mark.parametrize(
     "piece", [b"\n", b" \n", b"A", b"A:", b"A:\r\n", b"A: b\r\n c\r\n", b"A: \xff\r\n", b" ", b"\r "]
 )
 def test_the_time_follows_the_length(piece: bytes) -> None:
     data = b"A: b\r\n" + piece * (128 * 1024 // len(piece))
-    assert took_s(data) < 3 * took_s(data[: len(data) // 2]) + 0.02
+    assert is_linear(split, data[: len(data) // 4], data)

@@ -142,10 +142,10 @@ def test_a_binding_that_we_do_not_have_is_our_fault() -> None:
 @pytest.mark.parametrize("rounds", [1, 999, ROUNDS_LIMIT + 1, 10**9, 10**12])
 def test_rounds_that_are_too_few_or_too_many_are_not_made(rounds: int) -> None:
     client = ScramSha256(PENCIL)
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     fault = refusal(client, ScramServer(b"pencil", rounds=rounds).challenge(client.initial or b""))
     assert fault.code is FaultCode.PROTOCOL
-    assert time.perf_counter() - started_s < 0.2
+    assert time.process_time() - started_s < 0.5
 
 
 @pytest.mark.parametrize(
