@@ -24,7 +24,7 @@ test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the serve
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --dist load $(PURE_TESTS)
+	$(BIN)/pytest --numprocesses auto $(PURE_TESTS)
 	$(BIN)/pytest $(addprefix --ignore=,$(PURE_TESTS))
 endif
 

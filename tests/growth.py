@@ -14,14 +14,14 @@ TRIES = 12
 
 def is_linear(run: Callable[[bytes], object], once: bytes, four_times: bytes) -> bool:
     """Whether the time of ``run`` is; the shortest of several measurements counts."""
-    least, least_of_four = LEAST_S, float("inf")
-    measured = []
+    least_once = least_of_four = float("inf")
     for _ in range(TRIES):
         least_of_four = min(least_of_four, _seconds(run, four_times))
-        if least_of_four <= RATIO * least:
+        if least_of_four <= RATIO * LEAST_S:
             return True
-        measured.append(_seconds(run, once))
-        least = max(LEAST_S, min(measured))
+        least_once = min(least_once, _seconds(run, once))
+        if least_of_four <= RATIO * least_once:
+            return True
     return False
 
 

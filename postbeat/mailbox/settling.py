@@ -36,8 +36,8 @@ class Settler:
         self._clock = tools.clock
         self._tally = tally
         self._settled: dict[str, tuple[int, str]] = {}  # polls that were found: the attempt and the place
-        # The latest slot that this reader has found, when its message was accepted, and what number it had.
-        self._newest: dict[Pair, tuple[int, int, int]] = {}
+        # The message of the latest slot that this reader has found, and its sighting's number.
+        self._newest: dict[Pair, tuple[Pending, int]] = {}
         self._delayed: dict[str, Bounce] = {}
         self._counted: set[Place] = set()  # copies that a result of this visit has counted with the first
 
@@ -98,9 +98,8 @@ class Settler:
         await self._record(known, judgement, made)
 
     def _found(self, looker: Looker, known: Pending, copies: list[Sighting]) -> Judgement:
-        poll = known.poll
         overtaken = self._is_overtaken(known, copies[0].number)
-        self._came(poll, known.accepted_at_us, copies[0].number)
+        self._came(known, copies[0].number)
         self._tally[Tally.FOUND] += 1
         if len(copies) > 1:
             self._tally[Tally.DUPLICATES] += len(copies) - 1
@@ -118,14 +117,15 @@ class Settler:
 
         What came first may be recorded last, where its sender was slow to say that it was accepted.
         """
-        slot, accepted_at_us, before = self._newest.get(known.poll.pair, (known.poll.slot, 0, 0))
-        is_later = accepted_at_us - known.accepted_at_us > TOGETHER_US
-        return before < number and is_later and 0 < slot - known.poll.slot < ORDER_LIMIT
+        newest, before = self._newest.get(known.poll.pair, (known, number))
+        is_later = newest.accepted_at_us - known.accepted_at_us > TOGETHER_US
+        return before < number and is_later and 0 < newest.poll.slot - known.poll.slot < ORDER_LIMIT
 
-    def _came(self, poll: Poll, accepted_at_us: int, number: int) -> None:
-        newest = self._newest.get(poll.pair)
-        if newest is None or not 0 <= newest[0] - poll.slot < ORDER_LIMIT:
-            self._newest[poll.pair] = (poll.slot, accepted_at_us, number)
+    def _came(self, known: Pending, number: int) -> None:
+        poll = known.poll
+        newest, _ = self._newest.get(poll.pair, (None, 0))
+        if newest is None or not 0 <= newest.poll.slot - poll.slot < ORDER_LIMIT:
+            self._newest[poll.pair] = (known, number)
 
     async def _record(
         self,

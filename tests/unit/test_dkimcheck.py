@@ -22,6 +22,7 @@ from postbeat.delivery import Verdict
 from postbeat.dkimsign import Key, Signer
 from postbeat.message import Envelope, Template, Token
 from postbeat.model import FaultCode, LocalFault, Poll, RemoteFault
+from tests.growth import is_linear
 from tests.unit.dkimkeys import record
 
 RSA = rsa.generate_private_key(65537, 2048)
@@ -284,10 +285,12 @@ def test_no_change_of_a_character_of_our_message_goes_unseen(data: st.DataObject
 @pytest.mark.parametrize("body", [b" " * 120_000 + b"x", b" \t" * 60_000, b"\r\n" * 60_000, b" \r" * 60_000])
 @pytest.mark.parametrize("form", ["simple", "relaxed"])
 def test_a_hostile_body_takes_no_longer_than_it_is(body: bytes, form: str) -> None:
-    message = signature(c=f"relaxed/{form}") * SIGNATURES_LIMIT + b"From: a@b.test\r\n\r\n" + body
-    began = time.process_time()
-    checked(message, record(RSA))
-    assert time.process_time() - began < 10.0  # the square of its length would take minutes
+    header = signature(c=f"relaxed/{form}") * SIGNATURES_LIMIT + b"From: a@b.test\r\n\r\n"
+
+    def check(body: bytes) -> None:
+        checked(header + body, record(RSA))
+
+    assert is_linear(check, body[-len(body) // 4 :], body)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +306,7 @@ def test_a_hostile_body_takes_no_longer_than_it_is(body: bytes, form: str) -> No
 def test_a_hostile_header_is_dealt_with_in_time(header: bytes) -> None:
     began = time.process_time()
     checked(header + b"From: a@b.test\r\n\r\nHello\r\n", record(RSA))
-    assert time.process_time() - began < 10.0
+    assert time.process_time() - began < 3.0
 
 
 def test_the_largest_key_is_dealt_with_in_time() -> None:
@@ -314,7 +317,7 @@ def test_the_largest_key_is_dealt_with_in_time() -> None:
     verdict = checked(message, answer)
     assert verdict is not None
     assert verdict.result == "fail"
-    assert time.process_time() - began < 3.0
+    assert time.process_time() - began < 1.0
 
 
 def test_dkimpy_is_not_loaded_before_there_is_a_signature() -> None:

@@ -145,7 +145,7 @@ def test_rounds_that_are_too_few_or_too_many_are_not_made(rounds: int) -> None:
     started_s = time.process_time()
     fault = refusal(client, ScramServer(b"pencil", rounds=rounds).challenge(client.initial or b""))
     assert fault.code is FaultCode.PROTOCOL
-    assert time.process_time() - started_s < 0.5
+    assert time.process_time() - started_s < 0.2
 
 
 @pytest.mark.parametrize(
