@@ -1,0 +1,37 @@
+"""The verdict on an element over all its regions: quorum. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from postbeat.model import Level
+
+Quorum = str | int  # any, majority, all, or how many regions must agree
+
+
+class Verdict(StrEnum):
+    """How an element stands over all its regions."""
+
+    GOOD = "GOOD"
+    DEGRADED = "DEGRADED"  # some regions fail, or some are MARGINAL: not enough for FAILED
+    FAILED = "FAILED"  # as many fresh regions as the quorum asks for
+    UNKNOWN = "UNKNOWN"  # no region has fresh news
+
+
+def verdict_of(levels: Mapping[str, Level], quorum: Quorum) -> Verdict:
+    """The verdict from the confirmed level of each region; UNKNOWN ones are not fresh and have no vote."""
+    fresh = [level for level in levels.values() if level is not Level.UNKNOWN]
+    if not fresh:
+        return Verdict.UNKNOWN
+    failed = fresh.count(Level.FAILED)
+    if failed >= needed(quorum, len(fresh)):
+        return Verdict.FAILED
+    return Verdict.GOOD if all(level is Level.GOOD for level in fresh) else Verdict.DEGRADED
+
+
+def needed(quorum: Quorum, fresh: int) -> int:
+    """How many of so many fresh regions must fail for FAILED: ``majority`` is more than half."""
+    if isinstance(quorum, int):
+        return quorum
+    return {"any": 1, "majority": fresh // 2 + 1, "all": fresh}[quorum]
