@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from postbeat.classification import OPERANDS
 from postbeat.elements import AnyElement, Expectation, Imap4Element, SmtpElement
-from postbeat.model import REVEALING_METHODS, TOKEN_METHODS, AuthenticationType, SecurityType
+from postbeat.model import REVEALING_METHODS, TOKEN_METHODS, AuthenticationType, Phase, SecurityType
 
 _DKIM = ("dkimdomain", "dkimselector", "dkimkeyfile")
 
@@ -36,6 +37,7 @@ INVOLVED: Mapping[str, tuple[str, ...]] = {
     "spamfolder": ("spamfolder", "folder", "folders"),
     "movetofolder": ("movetofolder", "spamfolder", "folder", "folders"),
     "logininterval": ("logininterval", "poll"),
+    "servicelevels": ("servicelevels", "read", "email"),
 }
 
 # Methods that need the password itself; the others can do with a secret of their own.
@@ -52,7 +54,7 @@ def of(element: AnyElement) -> dict[str, str]:
             f"{element.tlsmaxversion} is below the lowest version that is accepted, {element.tls_lowest}:"
             " see tlsminversion, tlslegacy and ssldisabletls"
         )
-    faults |= _address_contradictions(element)
+    faults |= _address_contradictions(element) | _level_contradictions(element)
     if isinstance(element, SmtpElement):
         faults |= _route_contradictions(element) | _message_contradictions(element)
     elif isinstance(element, Imap4Element):
@@ -62,6 +64,17 @@ def of(element: AnyElement) -> dict[str, str]:
     if element.authenticationtype is not AuthenticationType.NONE:
         faults |= _login_contradictions(element)
     return faults
+
+
+def of_settled(element: AnyElement) -> dict[str, str]:
+    """What shows when the poll and the regions of an element are settled, which other elements may do."""
+    if element.poll is None:
+        why = "they are for tests of the mailbox itself: set poll, or give them to the elements that read it"
+        return {"servicelevels": why} if element.servicelevels else {}
+    regions = len(element.regions)
+    if isinstance(element.quorum, int) and element.quorum > regions:
+        return {"quorum": f"{element.quorum} regions can never fail: the element has {regions}"}
+    return {}
 
 
 def _message_contradictions(element: SmtpElement) -> dict[str, str]:
@@ -79,6 +92,24 @@ def _message_contradictions(element: SmtpElement) -> dict[str, str]:
     if given and len(given) < len(_DKIM):
         faults[given[0]] = f"a signature needs all of {', '.join(_DKIM)}"
     return faults
+
+
+def _level_contradictions(element: AnyElement) -> dict[str, str]:
+    """Service levels that name what no result of the element has."""
+    smtp = isinstance(element, SmtpElement)
+    phases = {Phase.SEND} if smtp else {Phase.CHECK}
+    if isinstance(element, SmtpElement) and element.read:
+        phases |= {Phase.READ, Phase.AFTER}
+    for level in element.servicelevels:
+        for condition in level.conditions:
+            name = condition.operand
+            where = OPERANDS[name].phases
+            if where.isdisjoint(phases):
+                who = "tests of mailboxes" if smtp else "smtp elements"
+                if smtp and Phase.READ in where:
+                    who = "messages that are read: set read"
+                return {"servicelevels": f"{level}: {name} is only known of {who}"}
+    return {}
 
 
 def _address_contradictions(element: AnyElement) -> dict[str, str]:

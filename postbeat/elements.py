@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainValidator, StringConstraints
 
+from postbeat.classification import Classification
 from postbeat.model import (
     AddressFamily,
     AuthenticationType,
@@ -26,11 +27,15 @@ from postbeat.model import (
     TlsVersion,
 )
 from postbeat.results import Service
+from postbeat.windows import Window
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 PAYLOAD_LIMIT = 50 << 20  # bytes that pad a message: an upload that takes seconds, not minutes
+
+
+ITEM_LIMIT = 32  # service levels, and windows, of an element: each of its results may ask all of them
 
 
 REGION_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -208,6 +213,26 @@ TokenUrl = Annotated[
 SecretField = Annotated[Secret, BeforeValidator(Secret.parse)]
 
 
+GroupName = Annotated[str, StringConstraints(pattern=rf"{NAME_PATTERN}|^$")]
+
+
+ServiceLevels = Annotated[
+    tuple[Annotated[Classification, PlainValidator(Classification.parse)], ...],
+    BeforeValidator(_one_or_many),
+    MaxLen(ITEM_LIMIT),
+]
+
+
+QuorumField = Literal["any", "majority", "all"] | Annotated[int, Ge(1), Le(99)]
+
+
+Windows = Annotated[
+    tuple[Annotated[Window, PlainValidator(Window.parse)], ...],
+    BeforeValidator(_one_or_many),
+    MaxLen(ITEM_LIMIT),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
     """What the elements of all monitors have in common."""
@@ -248,6 +273,12 @@ class Element:
     sslkeyfile: Line = ""
     sslkeypassword: SecretField | None = None
     certificatewarndays: Annotated[int, Ge(0), Le(3650)] = 14
+    group: GroupName = ""
+    servicelevels: ServiceLevels = ()
+    quorum: QuorumField = "majority"
+    confirmpolls: Annotated[int, Ge(1), Le(20)] = 1
+    availabilitytarget: Annotated[float, Ge(50), Lt(100)] = 99.9
+    maintenance: Windows = ()
 
     SECRETS: ClassVar[tuple[str, ...]] = (
         "password",

@@ -18,6 +18,12 @@ _EXPECT_TEXT = (
 )
 _NAME_TEXT = "a name of at most 64 letters, digits, '.', '_' and '-'"
 
+# What one of several takes, where a field takes a list whose items have a grammar of their own.
+EXPECTED_ITEM: Mapping[str, str] = {
+    "servicelevels": "conditions and a level such as totalTime > 5 -> MARGINAL",
+    "maintenance": "a window such as Sun 02:00-04:00",
+}
+
 EXPECTED: Mapping[str, str] = {
     "type": "smtp, imap4 or pop3",
     "name": _NAME_TEXT,
@@ -53,6 +59,12 @@ EXPECTED: Mapping[str, str] = {
     "sslkeyfile": "the path of a file in PEM",
     "sslkeypassword": _SECRET_TEXT,
     "certificatewarndays": "a whole number from 0 to 3650",
+    "group": f"{_NAME_TEXT}, or an empty text",
+    "servicelevels": f"{EXPECTED_ITEM['servicelevels']}, or a list of at most 32 of them",
+    "quorum": "any, majority, all or a whole number from 1 to 99",
+    "confirmpolls": "a whole number from 1 to 20",
+    "availabilitytarget": "per cent, at least 50 and less than 100",
+    "maintenance": f"{EXPECTED_ITEM['maintenance']}, or a list of at most 32 of them",
     "authenticationtype": f"NONE, {_SASL_TEXT} or OAUTHBEARER",
     "plaintextlogin": "true or false",
     "email": "a mailbox address such as probe@example.com",

@@ -9,13 +9,16 @@ from typing import Any
 
 from postbeat.delivery import Bounce, Delivery, Hop, MailboxFacts, Verdict
 from postbeat.grade import days_left
-from postbeat.model import Fault, Phase
-from postbeat.results import Attempt, Event, PolicyFacts, Result, TlsFacts
+from postbeat.model import Fault, Level, Phase
+from postbeat.results import AnyEvent, Attempt, Event, PolicyFacts, Result, Service, TlsFacts, VerdictEvent
 
 # The timings of the reference page's Table 3, in the order in which they pass.
 TIMES = ("lookupTime", "connectTime", "SSLHandshakeTime", "responseTime", "uploadTime")
 CHECK_TIMES = ("lookupTime", "connectTime", "SSLHandshakeTime", "loginTime", "responseTime")
 METHODS = ("spf", "dkim", "dmarc", "arc")
+
+# The ISM's numbers of the levels.
+LEVEL_NUMBERS = {Level.UNKNOWN: 0, Level.GOOD: 1, Level.MARGINAL: 2, Level.FAILED: 3}
 
 
 def seconds(time_us: int | None) -> float | None:
@@ -25,7 +28,7 @@ def seconds(time_us: int | None) -> float | None:
 
 def result_as_data(result: Result) -> dict[str, Any]:
     """One result with its attempts and all that belongs to its phase."""
-    data = half_as_data(result)
+    data = half_as_data(result) | common_as_data(result)
     if result.phase is Phase.SEND:
         return data | elements_as_data(result)
     if result.phase is Phase.CHECK:
@@ -41,6 +44,35 @@ def elements_as_data(send: Result | None) -> dict[str, Any]:
     data["email"] = (service.email or None) if service else None
     data["status"] = attempt.status if attempt else None
     return data | _times(attempt, TIMES) | _transferred(attempt)
+
+
+def common_as_data(result: Result | None) -> dict[str, Any]:
+    """The ISM's elements that are common to all monitors, but for ``message``."""
+    service = result.service if result else None
+    grading = result.grading if result else None
+    last = grading.last_level if grading else None
+    return {
+        "identifier": result.poll.element if result else None,
+        "description": _title(result, service) if result and service else None,
+        "host": (service.host or None) if service else None,
+        "monitorHost": (result.worker.rpartition("/")[0] or None) if result else None,
+        "serviceLevel": LEVEL_NUMBERS[result.level] if result else None,
+        "failureRetests": (grading.failure_retests if grading else 0) if service else None,
+        "consecutiveFailures": grading.consecutive_failures if grading else None,
+        "lastServiceLevel": None if last is None else LEVEL_NUMBERS[last],
+        "timeSinceFirstFailure": seconds(grading.failing_for_us) if grading else None,
+    }
+
+
+def classification_of(result: Result | None) -> str | None:
+    """The service level classification that decided a result's level; None where none did."""
+    return (result.grading.classification or None) if result and result.grading else None
+
+
+def _title(result: Result, service: Service) -> str | None:
+    """The description, or the ISM's default for one: monitor, server, element."""
+    default = f"{result.kind} {service.host} {result.poll.element}" if service.host else None
+    return service.description or default
 
 
 def _service_as_data(result: Result | None) -> dict[str, Any]:
@@ -155,6 +187,7 @@ def half_as_data(result: Result) -> dict[str, Any]:
         "level": result.level,
         "outcome": result.outcome,
         "message": result.message,
+        "classification": classification_of(result),
         "at": result.at_us / 1e6,
         "worker": result.worker,
         "fault": fault_as_data(result.fault),
@@ -195,18 +228,33 @@ def fault_as_data(fault: Fault | None) -> dict[str, str] | None:
     return {"side": fault.side, "code": fault.code, "stage": fault.stage, "message": fault.message}
 
 
-def event_as_data(event: Event) -> dict[str, Any]:
-    """A change of level, or of what is said of a message."""
-    return {
+def event_as_data(event: AnyEvent) -> dict[str, Any]:
+    """A change of level or of a verdict, or of what is said of a message: ``kind`` says which."""
+    data: dict[str, Any] = {
+        "kind": "verdict",
+        "id": event.id,
         "at": event.at_us / 1e6,
-        "element": event.pair.element,
-        "region": event.pair.region,
+        "element": event.pair.element if isinstance(event, Event) else event.element,
+        "region": None,
         "was": event.was,
+        "level": None,
+        "verdict": None,
+        "regions": None,
+        "outcome": None,
+        "poll": str(event.poll),
+        "phase": None,
+        "message": event.message,
+        "fault": None,
+    }
+    if isinstance(event, VerdictEvent):
+        return data | {"verdict": event.verdict, "regions": dict(event.regions)}
+    return data | {
+        "kind": "level" if event.was is not event.level else "outcome",
+        "region": event.pair.region,
         "level": event.level,
         "outcome": event.outcome,
-        "poll": str(event.poll),
         "phase": event.phase,
-        "message": event.message,
+        "fault": fault_as_data(event.fault),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +24,7 @@ from postbeat.resolve import Resolver
 from postbeat.results import Attempt, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.secrets import Keys
-from postbeat.sending import Sender
+from postbeat.sending import Sender, judge_of
 from postbeat.settings import Settings
 from postbeat.store.records import Expected, Noted, Pending, pending_of
 
@@ -42,7 +43,7 @@ class Prober:
         resolve.use(self._resolver)
         self._clock = Clock()
         self._lag = LagMeter()
-        self._worker = f"probe/{os.getpid()}"
+        self._worker = f"{socket.gethostname()}/{os.getpid()}"
         self.opening: Attempt | None = None
 
     async def round_trip(self, element: SmtpElement, reader: MailboxElement | None, region: str) -> RoundTrip:
@@ -64,10 +65,13 @@ class Prober:
         """The service test of a mailbox alone: connects, logs in, asks what is there, and says goodbye."""
         self._lag.start(asyncio.get_running_loop())
         tools = self._tools()
+        poll = self._poll(element.name, region)
+        judge = await judge_of(element, poll, None)
         facts: MailboxFacts | None = None
 
         async def body(readings: Readings, _number: int) -> None:
             nonlocal facts
+            facts = None
             way = await access(element, self._keys, readings.timeline, tools.tls)
             session = await open_session(element, way.login, way.tls, readings.timeline, ())
             readings.logged_in()
@@ -77,10 +81,13 @@ class Prober:
             with readings.timeline.stage("quit"), suppress(TimeoutError):
                 await session.finish()
 
-        made = await attempts.run(element, body, self._clock, self._lag)
-        poll = self._poll(element.name, region)
-        checked = mailbox.checked(element, poll, tools, made, facts, None)
-        return RoundTrip(poll.pair, reads=False, check=checked)
+        def checked(made: tuple[Attempt, ...]) -> Result:
+            return mailbox.checked(element, poll, tools, made, facts, None)
+
+        made = await attempts.run(
+            element, body, self._clock, self._lag, lambda made: judge.fails(checked(made))
+        )
+        return RoundTrip(poll.pair, reads=False, check=judge.graded(checked(made)))
 
     def _tools(self) -> Tools:
         return Tools(

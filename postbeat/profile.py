@@ -9,13 +9,14 @@ import difflib
 import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from postbeat import contradictions, yamllines
 from postbeat.codec import adapter
@@ -29,7 +30,7 @@ from postbeat.elements import (
     Regions,
     SmtpElement,
 )
-from postbeat.fieldtexts import EXPECTED, expected
+from postbeat.fieldtexts import EXPECTED, EXPECTED_ITEM, expected
 from postbeat.model import Kind, Pair, Secret
 from postbeat.secrets import Keys
 
@@ -125,6 +126,7 @@ def load(path: Path) -> Profile:
             loading.read(file)
         loading.check_reads()
         loading.settle_mailboxes()
+        loading.check_settled()
     if loading.faults:
         raise ProfileError(loading.faults)
     return Profile(loading.elements)
@@ -172,6 +174,7 @@ class _Loading:
         self._places: dict[str, tuple[Path, yamllines.Lines, yamllines.Path]] = {}
         self._names: dict[str, tuple[Path, int]] = {}
         self._homeless: dict[str, Regions | None] = {}  # mailboxes without regions -> those of their files
+        self._half_read: set[str] = set()  # the names of mailboxes that elements with faults read
         self._faulty: set[str] = set()  # the names of elements with faults: what reads them has none itself
 
     def fault(self, file: Path, line: int, path: str, message: str) -> None:
@@ -245,27 +248,30 @@ class _Loading:
     def _validated(
         self, file: Path, lines: yamllines.Lines, at: yamllines.Path, kind: Kind, values: dict[str, Any]
     ) -> AnyElement | None:
-        faults: dict[str, str] = {}
+        faults: dict[yamllines.Path, str] = {}  # paths within the element
         known = [field.name for field in fields(ELEMENT_TYPES[kind])]
         for key, value in values.items():
             if key not in known:
-                faults[key] = _unknown(key, known)
+                faults[key,] = _unknown(key, known)
             elif key not in _EITHER and isinstance(value, bool) is not (key in _BOOLEANS):
-                faults[key] = _wrong(expected(kind, key), values, key)
+                faults[key,] = _wrong(expected(kind, key), values, key)
         element: AnyElement | None = None
         try:
             element = adapter(kind).validate_python({key: values[key] for key in values if key in known})
         except ValidationError as error:
             for problem in error.errors(include_url=False, include_context=False):
-                key = str(problem["loc"][0])
-                faults.setdefault(key, _wrong(expected(kind, key), values, key))
-        for key, message in contradictions.of(element or _sound_part(kind, values, faults)).items():
-            if faults.keys().isdisjoint(contradictions.INVOLVED[key]):
-                faults[key] = message
-        for key, message in faults.items():
-            self.fault(file, lines.line((*at, key)), _dotted((*at, key)), message)
+                path, message = _problem(problem, kind, values)
+                faults.setdefault(path, message)
+        faulty = {str(path[0]) for path in faults}
+        for key, message in contradictions.of(element or _sound_part(kind, values, faulty)).items():
+            if faulty.isdisjoint(contradictions.INVOLVED[key]):
+                faults[key,] = message
+                faulty.add(key)
+        for path, message in faults.items():
+            self.fault(file, lines.line((*at, *path)), _dotted((*at, *path)), message)
         if faults:
             self._faulty.add(str(values.get("name")))
+            self._half_read.add(str(values.get("read")))
             return None
         return element
 
@@ -309,6 +315,16 @@ class _Loading:
             usebody = 1 if box.usebody is None and box.mailbox in in_bodies else box.usebody
             self.elements[box.name] = replace(self._polled(box, senders[box.name]), usebody=usebody)
 
+    def check_settled(self) -> None:
+        """What depends on poll and regions; not where the regions may be others than are meant."""
+        unplaced = {fault.file for fault in self.faults if fault.path == "regions"}
+        for element in self.elements.values():
+            file, lines, at = self._places[element.name]
+            if str(file) in unplaced or element.name in self._half_read:
+                continue
+            for key, message in contradictions.of_settled(element).items():
+                self.fault(file, lines.line((*at, key)), _dotted((*at, key)), message)
+
     def _polled(
         self, box: Imap4Element | Pop3Element, senders: Sequence[SmtpElement]
     ) -> Imap4Element | Pop3Element:
@@ -324,12 +340,27 @@ class _Loading:
         return replace(box, regions=self._homeless[box.name] or theirs or box.regions)
 
 
-def _sound_part(kind: Kind, values: Mapping[str, object], faults: Mapping[str, str]) -> AnyElement:
+def _sound_part(kind: Kind, values: Mapping[str, object], faulty: Collection[str]) -> AnyElement:
     """An element of the values that are right, so that all that is wrong with it is said at once."""
     filled = {"name": "name", "server": "server"}
     known = {field.name for field in fields(ELEMENT_TYPES[kind])}
-    sound = {key: value for key, value in values.items() if key in known and key not in faults}
+    sound = {key: value for key, value in values.items() if key in known and key not in faulty}
     return adapter(kind).validate_python(filled | sound)
+
+
+def _problem(problem: ErrorDetails, kind: Kind, values: Mapping[str, object]) -> tuple[yamllines.Path, str]:
+    """Where a field is wrong, and why; an item of a list has a path of its own."""
+    key, *place = problem["loc"]
+    key = str(key)
+    takes = expected(kind, key)
+    if key not in EXPECTED_ITEM or problem["type"] != "value_error":
+        return (key,), _wrong(takes, values, key)
+    reason = problem["msg"].removeprefix("Value error, ")
+    value = values[key]
+    if not isinstance(value, list):
+        return (key,), f"{_wrong(takes, values, key)}: {reason}"
+    index = int(place[0])
+    return (key, index), f"{_wrong(EXPECTED_ITEM[key], {key: value[index]}, key)}: {reason}"
 
 
 def _wrong(takes: str, values: Mapping[str, object], key: str) -> str:

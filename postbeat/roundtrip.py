@@ -58,7 +58,11 @@ class RoundTrip:
     @property
     def message(self) -> str:
         """The text of the part that decides the level."""
-        return next((part.message for part in self._parts() if part.level is self.level), "No result yet")
+        return self._deciding.message if self._deciding else "No result yet"
+
+    @property
+    def _deciding(self) -> Result | None:
+        return next((part for part in self._parts() if part.level is self.level), None)
 
     @property
     def at_us(self) -> int | None:
@@ -80,11 +84,14 @@ class RoundTrip:
     def as_data(self) -> dict[str, Any]:
         """Plain data, as :mod:`postbeat.plain` has it."""
         at_us = self.at_us
-        data: dict[str, Any] = {
+        data = plain.common_as_data(self.check or self.send) | {
             "element": self.pair.element,
             "region": self.pair.region,
+            "identifier": self.pair.element,
             "level": self.level,
+            "serviceLevel": plain.LEVEL_NUMBERS[self.level],
             "message": self.message,
+            "classification": plain.classification_of(self._deciding),
             "at": at_us / 1e6 if at_us else None,
         }
         if self.check is not None:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 from postbeat import attempts, dkimsign, mailtext, message
 from postbeat.clock import Clock
-from postbeat.elements import EMAIL_PATTERN, SmtpElement
+from postbeat.elements import EMAIL_PATTERN, Element, SmtpElement
 from postbeat.grade import level_of
 from postbeat.lag import LagMeter
-from postbeat.model import Fault, Phase, Poll
+from postbeat.model import Fault, Pair, Phase, Poll
 from postbeat.probes import smtp
 from postbeat.probes.credentials import access
 from postbeat.probes.readings import Readings
 from postbeat.results import Attempt, Result
 from postbeat.secrets import Keys
+from postbeat.servicelevels import NOTHING_KNOWN, Judge, Standing, asks_for_history, service_of
 from postbeat.settings import Settings
 from postbeat.tls.options import TlsDefaults
 
 TEMPLATES = 20_000  # elements whose messages are kept ready; protects memory
 
+AskStanding = Callable[[Pair], Awaitable[Standing]]
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What all polls of a worker share."""
+    """What all polls of a worker share.
+
+    ``standing`` tells how a pair stands, for the service levels that ask; None where nobody knows.
+    """
 
     keys: Keys
     clock: Clock
@@ -36,10 +43,19 @@ class Sender:
     mail_message: str = ""
     use_body: bool = False
     tls: TlsDefaults = field(default_factory=TlsDefaults)
+    standing: AskStanding | None = None
     _templates: dict[str, _Made] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, config: Settings, keys: Keys, clock: Clock, lag: LagMeter, worker: str) -> Self:
+    def of(
+        cls,
+        config: Settings,
+        keys: Keys,
+        clock: Clock,
+        lag: LagMeter,
+        worker: str,
+        standing: AskStanding | None = None,
+    ) -> Self:
         """A sender with the settings of its process."""
         return cls(
             keys=keys,
@@ -51,10 +67,13 @@ class Sender:
             mail_message=config.mail_message,
             use_body=config.use_body,
             tls=config.tls_defaults(),
+            standing=standing,
         )
 
     async def poll(self, element: SmtpElement, poll: Poll) -> Result:
         """Runs one poll: at most 1 + failureretests attempts, and one result that lists them."""
+        judge = await judge_of(element, poll, self.standing)
+        judged: Result | None = None
 
         async def body(readings: Readings, number: int) -> None:
             outgoing = self._outgoing(element, poll, number, readings.started_at_us)
@@ -62,7 +81,18 @@ class Sender:
             way = await access(element, self.keys, readings.timeline, self.tls)
             await smtp.send(element, way, outgoing, helo_name, readings)
 
-        made = await attempts.run(element, body, self.clock, self.lag)
+        def fails(made: tuple[Attempt, ...]) -> bool:
+            nonlocal judged
+            judged = self._result(element, poll, made)
+            return judge.fails(judged)
+
+        made = await attempts.run(
+            element, body, self.clock, self.lag, fails if judge.needed else attempts.has_fault
+        )
+        return judge.graded(judged or self._result(element, poll, made))
+
+    def _result(self, element: SmtpElement, poll: Poll, made: tuple[Attempt, ...]) -> Result:
+        """What the attempts come to by the built-in levels."""
         last = made[-1]
         return Result(
             poll=poll,
@@ -74,7 +104,7 @@ class Sender:
             attempts=made,
             fault=last.fault,
             worker=self.worker,
-            service=element.service,
+            service=service_of(element),
         )
 
     def _outgoing(
@@ -121,6 +151,14 @@ class _Made:
     text: mailtext.MailText
     key: dkimsign.Key | None
     template: message.Template
+
+
+async def judge_of(element: Element, poll: Poll, ask: AskStanding | None) -> Judge:
+    """Who judges the attempts of a poll; asks how the pair stands only where a service level needs it."""
+    standing = NOTHING_KNOWN
+    if ask is not None and element.servicelevels and asks_for_history(element.servicelevels):
+        standing = await ask(poll.pair)
+    return Judge(element.servicelevels, element.failureretests, standing)
 
 
 def sender_of(element: SmtpElement) -> str:

@@ -1,7 +1,14 @@
-"""The verdict on an element over all its regions: quorum. Pure."""
+"""The verdict on an element over all its regions: quorum. Pure.
+
+Regions vote with the levels that are confirmed. UNKNOWN is no news, and has no vote: a region whose worker is
+away neither hides an outage that the others see nor makes one. FAILED needs as many failed regions as
+the quorum asks for: a share of the fresh ones, or a number of regions, which fewer fresh regions cannot
+reach. Less than that, or a region that is MARGINAL, makes the element DEGRADED.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -35,3 +42,19 @@ def needed(quorum: Quorum, fresh: int) -> int:
     if isinstance(quorum, int):
         return quorum
     return {"any": 1, "majority": fresh // 2 + 1, "all": fresh}[quorum]
+
+
+def disagreeing(levels: Mapping[str, Level], verdict: Verdict) -> tuple[str, ...]:
+    """The regions that see another level than most of the fresh ones do, sorted by name.
+
+    Where two levels have as many regions each, FAILED ones disagree, unless that is the verdict; of GOOD and
+    MARGINAL it is the MARGINAL ones.
+    """
+    votes: Counter[Level] = Counter(level for level in levels.values() if level is not Level.UNKNOWN)
+    if not votes:
+        return ()
+    order: tuple[Level, ...] = (Level.GOOD, Level.MARGINAL, Level.FAILED)
+    if verdict is Verdict.FAILED:
+        order = order[::-1]
+    most = max(order, key=lambda level: votes[level])  # the first of equals
+    return tuple(sorted(name for name, level in levels.items() if level not in (most, Level.UNKNOWN)))

@@ -12,6 +12,7 @@ from postbeat.mailbox.desk import Tools
 from postbeat.model import Fault, FaultCode, Phase, Poll, Side
 from postbeat.results import Attempt, Result
 from postbeat.sending import describe
+from postbeat.servicelevels import service_of
 
 
 def checked(
@@ -22,7 +23,10 @@ def checked(
     facts: MailboxFacts | None,
     tally: Mapping[str, int] | None,
 ) -> Result:
-    """What a check has measured; ``tally`` is what readers met since the last one, None where none reads."""
+    """What a check has measured, by the built-in levels.
+
+    ``tally`` is what readers met since the last one, None where none reads.
+    """
     last = made[-1]
     if last.fault is not None or facts is None:
         text = describe(last.fault) if last.fault is not None else ""
@@ -54,7 +58,7 @@ def _check(
         at_us=tools.clock.now_us(),
         fault=fault,
         worker=tools.worker,
-        service=element.service,
+        service=service_of(element),
     )
 
 

@@ -13,6 +13,7 @@ from postbeat.lag import LagMeter
 from postbeat.probes.session import Memory
 from postbeat.results import Attempt, Result
 from postbeat.secrets import Keys
+from postbeat.sending import AskStanding
 from postbeat.store.records import Expected, Noted, Pending
 from postbeat.tls.options import TlsDefaults
 
@@ -88,7 +89,8 @@ class Tools:
 
     Once ``stopping`` is set, readers give their mailboxes back. ``orphans`` is whether old messages of ours
     that nobody waits for are deleted; ``use_body`` is whether bodies are looked at where the element does not
-    say; ``txt`` asks for a TXT record, for DKIM keys; ``looked`` is told of each look.
+    say; ``txt`` asks for a TXT record, for DKIM keys; ``looked`` is told of each look; ``standing`` tells how
+    a pair stands, for the service levels that ask.
     """
 
     keys: Keys
@@ -101,3 +103,4 @@ class Tools:
     tls: TlsDefaults = field(default_factory=TlsDefaults)
     txt: Txt | None = None
     looked: Callable[[tuple[Attempt, ...]], None] | None = None
+    standing: AskStanding | None = None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from postbeat import attempts, message
@@ -23,6 +23,8 @@ from postbeat.results import Attempt
 from postbeat.store.records import Expected
 
 log = logging.getLogger(__name__)
+
+CheckFails = Callable[[tuple[Attempt, ...], MailboxFacts | None], bool]
 
 EVERYWHERE_US = 1_000_000  # folders other than the main one are looked into so often
 NOTICES_LIMIT = 50  # possible bounces whose text is fetched in one look
@@ -73,12 +75,15 @@ class Looker:
         self._looked(made)
         return made
 
-    async def check(self, expected: Expected) -> tuple[tuple[Attempt, ...], MailboxFacts | None]:
+    async def check(
+        self, expected: Expected, fails: CheckFails
+    ) -> tuple[tuple[Attempt, ...], MailboxFacts | None]:
         """A look over a session of its own, from the first byte, and what the server tells of the mailbox."""
         facts: MailboxFacts | None = None
 
         async def body(readings: Readings, _number: int) -> None:
             nonlocal facts
+            facts = None
             self.abort()
             session = await self._open(readings)
             await self._guarded(session, readings, expected)
@@ -87,7 +92,8 @@ class Looker:
 
         with contextlib.suppress(FaultError):
             await self.finish()
-        made = await attempts.run(self.element, body, self._tools.clock, self._tools.lag)
+        clock, lag = self._tools.clock, self._tools.lag
+        made = await attempts.run(self.element, body, clock, lag, lambda made: fails(made, facts))
         self._looked(made)
         return made, facts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from postbeat import servicelevels
 from postbeat.delivery import Bounce, Outcome, Tally
 from postbeat.elements import MailboxElement
 from postbeat.grade import level_of, worst
@@ -136,11 +137,13 @@ class Settler:
     ) -> None:
         """Records what is said of a message: as its read while it is pending, later as what became of it."""
         place = place_text(sighting.place) if sighting is not None else ""
+        rules = servicelevels.of_text(known.servicelevels)
         if str(known.poll) in self.expected.pending:
-            result = self._result(Phase.READ, known.poll, judgement, made)
+            result = servicelevels.graded(rules, self._result(Phase.READ, known.poll, judgement, made))
             await self._desk.record(result, known if sighting is None else None, place)
         else:
-            result = self._result(Phase.AFTER, known.poll, outcomes.found_after(judgement), made[-1:])
+            said = self._result(Phase.AFTER, known.poll, outcomes.found_after(judgement), made[-1:])
+            result = servicelevels.graded(rules, said)
             await self._desk.record_after(result, known.attempt, place=place)
         if sighting is not None:
             self._settle_as(known, place)

@@ -17,6 +17,7 @@ from postbeat.mailbox.settling import Settler
 from postbeat.model import Fault, FaultCode, FaultError, Poll, Side
 from postbeat.probes.session import Memory, Place
 from postbeat.results import Attempt, Result
+from postbeat.sending import judge_of
 from postbeat.store.records import Noted
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,16 @@ class Visit:
             fault = Fault(Side.LOCAL, FaultCode.THROTTLED, text)
             return checks.kept_away(self._element, poll, self._tools, fault)
         await asyncio.sleep(max(0.0, away_s))
-        made, facts = await self._looker.check(self._settler.expected)
+        judge = await judge_of(self._element, poll, self._tools.standing)
+
+        def fails(made: tuple[Attempt, ...], facts: MailboxFacts | None) -> bool:
+            return judge.fails(checks.checked(self._element, poll, self._tools, made, facts, None))
+
+        made, facts = await self._looker.check(self._settler.expected, fails)
         await self._conclude(made)
         await self._note(facts)
         tally = await self._desk.take_tally()
-        return checks.checked(self._element, poll, self._tools, made, facts, tally)
+        return judge.graded(checks.checked(self._element, poll, self._tools, made, facts, tally))
 
     def abort(self) -> None:
         """Drops the session, if one is open."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
+from postbeat.classification import OPERANDS, Classification
 from postbeat.cli.render import attempt_title
 from postbeat.delivery import Tally
 from postbeat.embedded.mail import MailServer
 from postbeat.model import Kind, Level, Phase, Poll
-from postbeat.plain import check_as_data, delivery_as_data, elements_as_data, half_as_data
+from postbeat.plain import check_as_data, common_as_data, delivery_as_data, elements_as_data, half_as_data
 from postbeat.results import Attempt, Result
 from tests.cli.conftest import Run, RunningSite
 
@@ -54,13 +56,48 @@ def test_the_document_has_what_is_shown_of_reads_checks_and_mailboxes_and_nothin
     assert set(SECTIONS["Mailboxes"]) >= set(Tally)
 
 
+def test_the_document_has_the_common_elements_and_the_rule_and_no_other() -> None:
+    assert set(SECTIONS["All results"]) == {"classification", *common_as_data(None)}
+
+
+SERVICE_LEVELS = (
+    DOCUMENT.read_text(encoding="utf-8").partition("## Service levels\n")[2].partition("\n## ")[0]
+)
+
+
+def test_the_document_has_every_element_that_a_rule_may_name_and_says_the_same_of_it() -> None:
+    shown = re.findall(
+        r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \| (.+) \| (yes|) \|$", SERVICE_LEVELS, re.MULTILINE
+    )
+    said = [
+        (
+            name,
+            operand.kind.value,
+            "all" if operand.phases == set(Phase) else ", ".join(p for p in Phase if p in operand.phases),
+            operand.says,
+            "yes" if operand.tells_failure else "",
+        )
+        for name, operand in OPERANDS.items()
+    ]
+    assert shown == said
+
+
+def test_every_rule_that_is_shown_is_one() -> None:
+    shown = re.findall(r"`([^`\n]+ -> [A-Z]+)`", SERVICE_LEVELS)
+    assert len(shown) >= 10
+    for text in shown:
+        assert str(Classification.parse(text)) == text
+
+
 def test_every_element_has_its_place_before_there_is_a_result() -> None:
     assert elements_as_data(None) == dict.fromkeys(TABLE_3 - {"message"})
 
 
 def test_a_probe_shows_every_element_in_its_unit(postbeat: Run, mail: MailServer, profile: Path) -> None:
     trip = json.loads(postbeat("probe", profile, "out-imap4", "--json").stdout)
-    assert trip.keys() >= TABLE_3
+    assert trip.keys() >= TABLE_3 | set(SECTIONS["All results"])
+    assert (trip["identifier"], trip["host"], trip["serviceLevel"]) == ("out-imap4", mail.host, 1)
+    assert trip["monitorHost"] == socket.gethostname()
     assert (trip["port"], trip["security"], trip["user"]) == (mail.smtp, "NONE", "other")
     assert (trip["authentication"], trip["email"]) == ("CRAM-MD5", "other@example.com")
     assert trip["status"] == 250
@@ -80,7 +117,7 @@ def test_a_site_shows_every_element_of_what_is_stored(postbeat: Run, site: Runni
     assert states
     assert sends
     for shown in (*states, *sends):
-        assert shown.keys() >= TABLE_3
+        assert shown.keys() >= TABLE_3 | set(SECTIONS["All results"])
         assert all(shown[name] is not None for name in TABLE_3 - {"SSLHandshakeTime"})
         assert (shown["security"], shown["user"]) == ("NONE", "probe")
 

@@ -54,9 +54,9 @@ def test_explain_shows_each_stage_with_its_reply_and_no_secret(postbeat: Run, pr
     assert PASSWORD not in done.stdout + done.stderr
 
 
-def test_send_only_leaves_the_mailbox_alone(postbeat: Run, mail: MailServer, profile: Path) -> None:
+def test_send_only_leaves_the_mailbox_alone(inside: Run, mail: MailServer, profile: Path) -> None:
     before = mailbox_size(mail)
-    trip = json.loads(postbeat("probe", profile, "out-imap4", "--send-only", "--json").stdout)
+    trip = json.loads(inside("probe", profile, "out-imap4", "--send-only", "--json").stdout)
     assert (trip["level"], trip["read"], trip["timeToDeliver"]) == ("GOOD", None, None)
     assert mailbox_size(mail) == before + 1
     client = imaplib.IMAP4(mail.host, mail.imap4, timeout=10)
@@ -68,31 +68,31 @@ def test_send_only_leaves_the_mailbox_alone(postbeat: Run, mail: MailServer, pro
 
 
 @pytest.mark.parametrize("element", ["in-imap4", "in-pop3"])
-def test_a_mailbox_is_tested_by_a_login(postbeat: Run, profile: Path, element: str) -> None:
-    done = postbeat("probe", profile, element)
+def test_a_mailbox_is_tested_by_a_login(inside: Run, profile: Path, element: str) -> None:
+    done = inside("probe", profile, element)
     assert done.returncode == 0
     first, times, facts = done.stdout.splitlines()
     assert first.startswith(f"✓ GOOD  {element}@default check: ")
     assert "loginTime" in times
     assert re.fullmatch(r"\d+ messages?(, [\d.]+ k?B)?", facts)
-    checked = json.loads(postbeat("probe", profile, element, "--json").stdout)
+    checked = json.loads(inside("probe", profile, element, "--json").stdout)
     assert (checked["level"], checked["check"]["phase"], checked["user"]) == ("GOOD", "check", "other")
-    explained = postbeat("probe", profile, element, "--explain").stdout
+    explained = inside("probe", profile, element, "--explain").stdout
     assert "login" in explained
     assert PASSWORD not in explained
     profile.write_text(profile.read_text().replace(PASSWORD, "wrong"))
-    refused = postbeat("probe", profile, element)
+    refused = inside("probe", profile, element)
     assert refused.returncode == 2
     assert "✗ FAILED" in refused.stdout
     assert "The login was refused" in refused.stdout
 
 
-def test_a_refused_connection_is_failed(postbeat: Run, tmp_path: Path) -> None:
+def test_a_refused_connection_is_failed(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
         "elements: [{name: a, type: smtp, server: 127.0.0.1, port: 1, failureretests: 2, retestinterval: 0}]"
     )
-    done = postbeat("probe", file, "a", "--json", "--region", "east")
+    done = inside("probe", file, "a", "--json", "--region", "east")
     assert done.returncode == 2
     trip = json.loads(done.stdout)
     assert (trip["region"], trip["level"]) == ("east", "FAILED")
@@ -101,25 +101,25 @@ def test_a_refused_connection_is_failed(postbeat: Run, tmp_path: Path) -> None:
     assert [attempt["number"] for attempt in trip["send"]["attempts"]] == [1, 2, 3]
 
 
-def test_a_file_of_ours_that_is_missing_is_unknown(postbeat: Run, tmp_path: Path) -> None:
+def test_a_file_of_ours_that_is_missing_is_unknown(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
         "elements: [{name: a, type: smtp, server: 127.0.0.1, port: 1, securitytype: SSL,"
         " sslcertificatefile: /nowhere.pem}]"
     )
-    done = postbeat("probe", file, "a")
+    done = inside("probe", file, "a")
     assert done.returncode == 3
     assert "? UNKNOWN" in done.stdout
     assert "Cannot read /nowhere.pem, which sslcertificatefile names" in done.stdout
 
 
-def test_an_unknown_element_is_said_with_the_one_that_was_meant(postbeat: Run, profile: Path) -> None:
-    done = postbeat("probe", profile, "out-imap5")
+def test_an_unknown_element_is_said_with_the_one_that_was_meant(inside: Run, profile: Path) -> None:
+    done = inside("probe", profile, "out-imap5")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == "the profile has no element 'out-imap5'; did you mean out-imap4?\n"
 
 
-def test_an_invalid_profile_says_nothing_of_the_service(postbeat: Run, tmp_path: Path) -> None:
+def test_an_invalid_profile_says_nothing_of_the_service(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("elements: []")
-    assert postbeat("probe", file, "a").returncode == 3
+    assert inside("probe", file, "a").returncode == 3

@@ -93,6 +93,22 @@ def test_the_first_attempt_without_a_fault_ends_it() -> None:
     assert [attempt.fault is None for attempt in made] == [False, False, True]
 
 
+def test_an_attempt_that_fails_by_its_service_level_is_retested_and_one_that_does_not_is_not() -> None:
+    async def judged(body: Body, failing: list[bool]) -> tuple[int, list[int]]:
+        asked: list[int] = []
+
+        def fails(made: tuple[Attempt, ...]) -> bool:
+            asked.append(len(made))
+            return failing[len(made) - 1]
+
+        element = SmtpElement(name="mail", server="h", failureretests=3, retestinterval=0)
+        return len(await attempts.run(element, body, Clock(lambda: NOW_US), LagMeter(), fails)), asked
+
+    assert asyncio.run(judged(failing(0)[0], [True, True, False])) == (3, [1, 2, 3])
+    assert asyncio.run(judged(failing(9)[0], [False])) == (1, [1])
+    assert asyncio.run(judged(failing(0)[0], [True] * 4)) == (4, [1, 2, 3, 4])
+
+
 def test_retests_are_their_interval_apart() -> None:
     starts_s: list[float] = []
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from postbeat.model import (
     SecurityType,
     Side,
 )
-from postbeat.results import Attempt, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
+from postbeat.results import Attempt, Grading, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
 
 times = st.integers(0, 2**53)
 texts = st.text(max_size=20)
@@ -112,7 +114,19 @@ def services(kind: Kind) -> st.SearchStrategy[Service]:
         authentication=st.sampled_from(AuthenticationType if kind is Kind.SMTP else LoginType),
         user=texts,
         email=texts,
+        host=texts,
+        description=texts,
     )
+
+
+gradings = st.builds(
+    Grading,
+    classification=texts,
+    failure_retests=st.integers(0, 20),
+    consecutive_failures=st.none() | st.integers(0, 21),
+    last_level=st.none() | st.sampled_from(Level),
+    failing_for_us=maybe_times,
+)
 
 
 def results_of(kind: Kind) -> st.SearchStrategy[Result]:
@@ -132,6 +146,7 @@ def results_of(kind: Kind) -> st.SearchStrategy[Result]:
         outcome=st.none() | st.sampled_from(Outcome),
         bounce=st.none() | bounces,
         mailbox=st.none() | mailboxes,
+        grading=st.none() | gradings,
     )
 
 
@@ -151,6 +166,8 @@ def test_the_types_come_back_too(result: Result) -> None:
     back = codec.decode(codec.encode(result))
     assert [type(back.phase), type(back.kind), type(back.level)] == [Phase, Kind, Level]
     assert type(back.outcome) is type(result.outcome)
+    if back.grading and result.grading:
+        assert type(back.grading.last_level) is type(result.grading.last_level)
     if back.service and result.service:
         assert type(back.service.authentication) is type(result.service.authentication)
     assert [type(fault.code) for attempt in back.attempts if (fault := attempt.fault)] == [
@@ -188,6 +205,17 @@ def test_what_is_as_it_mostly_is_in_a_delivery_or_a_mailbox_is_left_out() -> Non
     assert data["outcome"] == "delivered"
     check = Result(Poll("box", "eu", 1), Phase.CHECK, Kind.POP3, Level.GOOD, "", 5, mailbox=MailboxFacts(7))
     assert codec.as_data(check)["mailbox"] == {"messages": 7}
+
+
+def test_a_result_that_was_stored_before_there_were_service_levels_can_be_read() -> None:
+    service = Service(25, SecurityType.NONE, AuthenticationType.NONE, "u", "p@example.com")
+    sent = Result(
+        Poll("mail", "eu", 1), Phase.SEND, Kind.SMTP, Level.GOOD, "Message sent", 5, service=service
+    )
+    data = codec.as_data(sent)
+    assert data["service"][5:] == ["", ""]
+    data["service"] = data["service"][:5]
+    assert codec.decode(json.dumps(data)) == sent
 
 
 def test_a_plain_read_takes_less_than_a_kilobyte_and_a_half() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from postbeat.elements import ELEMENT_TYPES, Element
+from postbeat.elements import ELEMENT_TYPES, ITEM_LIMIT, Element
 from postbeat.fieldtexts import EXPECTED, expected
 from postbeat.model import Kind
 from postbeat.profile import ProfileError, load
 from postbeat.secrets import SECRET_LIMIT
+from postbeat.verdict import Verdict
+from postbeat.windows import Window
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profile.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -119,6 +121,14 @@ def test_the_forms_of_a_secret_are_those_of_the_loader() -> None:
     for name in Element.SECRETS:
         assert EXPECTED[name] == "a text, {env: NAME} or {file: PATH}"
     assert f"at most {SECRET_LIMIT // 1024} KiB" in TEXT
+
+
+def test_the_windows_and_verdicts_of_the_tables_are_those_that_exist() -> None:
+    windows = [row["window"] for row in rows("Maintenance")]
+    assert [str(Window.parse(window)) for window in windows] == windows
+    assert [row["verdict"] for row in rows("The verdict over all regions")] == list(Verdict)
+    assert EXPECTED["servicelevels"].endswith(f"a list of at most {ITEM_LIMIT} of them")
+    assert EXPECTED["maintenance"].endswith(f"a list of at most {ITEM_LIMIT} of them")
 
 
 def test_a_password_that_is_a_number_must_be_in_quotes_as_the_document_says(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postbeat import codec, yamllines
-from postbeat.elements import Imap4Element, Pop3Element, SmtpElement
-from postbeat.model import AuthenticationType, LoginType, Secret, SecurityType, TlsVersion
+from postbeat.elements import ELEMENT_TYPES, Element, Imap4Element, Pop3Element, SmtpElement
+from postbeat.model import AuthenticationType, Kind, LoginType, Secret, SecurityType, TlsVersion
 from postbeat.profile import Profile, ProfileError, fingerprint, load
+from postbeat.publicfacts import public_facts
 from postbeat.secrets import Keys, resolve
+from postbeat.windows import Window
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 GOOD = PROFILES / "good"
@@ -111,6 +116,31 @@ def test_every_field_of_transport_security_is_taken() -> None:
     assert (oldest.tls_lowest, oldest.tlsmaxversion) == (TlsVersion.V1, TlsVersion.V1)
     assert (strict.tls_lowest, strict.tls_name) == (TlsVersion.V1_3, "mx.example.com")
     assert strict.certificatewarndays == 30
+
+
+def test_every_field_of_what_is_made_of_results_is_taken() -> None:
+    shop, drop, inbox = load(GOOD / "levels.yaml").elements.values()
+    assert [str(level) for level in shop.servicelevels] == [
+        "status = 451 -> MARGINAL",
+        "responseTime > 2.5 and responseTime <= 10 -> MARGINAL",
+        "responseTime > 10 -> FAILED",
+        'message contains "try again: later" -> MARGINAL',
+    ]
+    assert [str(level) for level in drop.servicelevels] == ["totalTime > 5 -> MARGINAL"]
+    assert [str(window) for window in shop.maintenance] == [
+        "Sun 02:00-04:00",
+        "Mon-Fri 22:00-06:00 Europe/Berlin",
+        "2026-12-01T02:00Z/2026-12-01T04:00:30+01:00",
+    ]
+    assert drop.maintenance == (Window.parse("daily 02:00-02:30"),)
+    assert (shop.group, shop.quorum, shop.confirmpolls, shop.availabilitytarget) == (
+        "head-office",
+        2,
+        3,
+        99.95,
+    )
+    assert (drop.group, drop.quorum, inbox.quorum) == ("", "all", 3)
+    assert (inbox.servicelevels, inbox.confirmpolls, inbox.availabilitytarget) == ((), 1, 99.9)
 
 
 def test_every_field_of_a_mailbox_is_taken() -> None:
@@ -259,6 +289,47 @@ def test_a_sealed_profile_holds_no_literal_secret_and_the_same_values() -> None:
     travelling = "".join(codec.encode_element(element) for element in sealed.elements.values())
     assert "correct-horse" not in travelling
     assert "battery-staple" not in travelling
+
+
+def test_public_facts_are_those_that_are_named_and_no_others() -> None:
+    shop, drop, _ = load(GOOD / "levels.yaml").elements.values()
+    assert public_facts(shop) == {
+        "name": "shop",
+        "type": "smtp",
+        "server": "mail.example.com",
+        "port": 25,
+        "description": "",
+        "group": "head-office",
+        "regions": ["eu", "us", "asia"],
+        "poll": 300,
+        "read": "",
+        "email": "probe@example.com",
+        "quorum": 2,
+        "confirmpolls": 3,
+        "availabilitytarget": 99.95,
+        "maintenance": [str(window) for window in shop.maintenance],
+        "servicelevels": [str(level) for level in shop.servicelevels],
+        "active": True,
+    }
+    assert public_facts(drop).keys() == public_facts(shop).keys()
+    pairs = load(GOOD / "pairs.yaml").elements
+    assert public_facts(pairs["a"])["read"] == "by-imap4"
+    assert (public_facts(pairs["by-imap4"])["poll"], public_facts(pairs["by-imap4"])["read"]) == (None, "")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_public_facts_hold_no_secret_no_login_and_no_path(kind: Kind) -> None:
+    shown = {"name", "server", "description", "group", "folder"}
+    canary: dict[str, Any] = {
+        field.name: "canary"
+        for field in fields(ELEMENT_TYPES[kind])
+        if field.default == "" and field.name not in shown
+    }
+    canary |= {name: Secret("literal", "canary") for name in Element.SECRETS}
+    element = ELEMENT_TYPES[kind](name="n", server="h", tokenurl="https://canary/", **canary)
+    assert {"username", "clientid", "tlscafile", "password"} < canary.keys()
+    facts = json.dumps(public_facts(element))
+    assert "canary" not in facts
 
 
 @pytest.mark.parametrize(
