@@ -7,8 +7,10 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
 
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
 from postbeat import resolve, settings
@@ -17,7 +19,10 @@ from postbeat.lag import LagMeter
 from postbeat.mailbox import Tools
 from postbeat.resolve import Resolver
 from postbeat.sending import Sender
+from postbeat.store.facts import WorkerFactsStore
 from postbeat.store.worker import WorkerStore
+from workers import pool
+from workers.metering import Meter
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +39,8 @@ class Context:
     sender: Sender
     tools: Tools
     clock_set: asyncio.Event
+    meter: Meter
+    facts: WorkerFactsStore
 
 
 class _Holder:
@@ -65,7 +72,7 @@ def _make() -> Context:
     store = WorkerStore(config.needed_redis_url(), worker)
     resolver = Resolver(config.resolver)
     resolve.use(resolver)
-    sender = Sender.of(config, keys, clock, lag, worker)
+    sender = Sender.of(config, keys, clock, lag, worker, store.standing)
     tools = Tools(
         keys,
         clock,
@@ -74,8 +81,21 @@ def _make() -> Context:
         use_body=config.use_body,
         tls=config.tls_defaults(),
         txt=resolver.txt,
+        standing=store.standing,
     )
-    return Context(loop, store, sender, tools, asyncio.Event())
+    meter = Meter(worker, config.region, clock, lag, metadata.version("postbeat"))
+    facts = WorkerFactsStore(config.needed_redis_url())
+    return Context(loop, store, sender, tools, asyncio.Event(), meter, facts)
+
+
+@worker_ready.connect
+def _begin(sender: Any, **_details: object) -> None:  # noqa: ANN401  Celery's consumer
+    """Makes the context before there is work: a worker that waits for it is there, too.
+
+    What keeps it from being made is said by the first task.
+    """
+    if isinstance(sender.pool, pool.TaskPool):
+        asyncio.run_coroutine_threadsafe(current(), sender.pool.loop)
 
 
 @worker_shutting_down.connect
@@ -91,6 +111,7 @@ async def _keep_time(context: Context) -> None:
         try:
             for _ in range(1 if context.clock_set.is_set() else FIRST_SAMPLES):
                 await context.store.sample_clock(context.tools.clock)
+            await context.meter.write(context.facts, pool.running())
         except RedisError as error:
             log.warning("cannot ask Redis for the time: %s", error)
         context.clock_set.set()  # where Redis is away, this host's own time must do

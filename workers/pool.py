@@ -81,6 +81,11 @@ def await_(coroutine: Coroutine[Any, Any, T]) -> T:
 _running: dict[greenlet.greenlet, Job] = {}
 
 
+def running() -> int:
+    """The number of tasks under way in this process."""
+    return len(_running)
+
+
 class TaskPool(BasePool):
     """Runs at most ``limit`` tasks; one more waits without being accepted, so prefetch holds the rest."""
 

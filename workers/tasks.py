@@ -76,7 +76,9 @@ async def _send(element_text: str, reader_text: str, poll: Poll, expires_us: int
     shared = await context.current()
     # Not Celery's own expiry, which compares with this host's time: a clock that is off would drop all polls.
     if shared.tools.clock.now_us() > expires_us:
+        shared.meter.expired += 1
         return EXPIRED, ""
+    shared.meter.begins(element, poll, expires_us)
     result = await shared.sender.poll(element, poll)
     mailbox_id = wake = ""
     if reader_text:
@@ -136,6 +138,7 @@ async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
     tools, store = shared.tools, shared.store
     left_us = expires_us - tools.clock.now_us()
     if left_us < 0:
+        shared.meter.expired += 1
         return EXPIRED
     level = ""
 
@@ -144,6 +147,7 @@ async def _check(element_text: str, poll: Poll, expires_us: int) -> str:
         level = result.level
         await _insisting(result, lambda: store.record_check(element, result))
 
+    shared.meter.begins(element, poll, expires_us)
     desk = await store.turn(element.mailbox, left_us / 1e6)
     if desk is None:
         await record(mailbox.never_its_turn(element, poll, tools))

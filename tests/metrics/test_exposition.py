@@ -1,0 +1,283 @@
+"""The metrics of a site as Redis has it: what is there from the first moment, and what results make of it."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from postbeat.delivery import Delivery, Outcome, Tally, Verdict
+from postbeat.embedded.processes import Child, Processes
+from postbeat.embedded.redis import free_port
+from postbeat.metrics import Exposition
+from postbeat.metrics.collect import CAUSES
+from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
+from postbeat.model import Level, Phase, Secret
+from postbeat.profile import Profile
+from postbeat.results import Attempt, Result, TlsFacts
+from tests.cli.conftest import command, environment
+from tests.metrics.prometheus import tool
+from tests.redis.site import BOX, BOX_PAIR, MAIL, PROFILE, WAKE, Site, result
+
+CANARY = "canary-7f3a91"
+PARSED: Any = openmetrics_parser.text_string_to_metric_families  # it has no types
+
+
+@pytest.fixture
+def site(redis_url: str) -> Iterator[Site]:
+    with Site.open(redis_url) as site:
+        site.beat.expect(PROFILE, site.now_us())
+        site.beat.publish_profile(PROFILE)
+        yield site
+
+
+class Seen:
+    """All series of one scrape."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self._values = {
+            (sample.name.removeprefix("postbeat_"), frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    def __call__(self, name: str, **labels: str) -> float | None:
+        return self._values.get((name, frozenset(labels.items())))
+
+    def states(self, name: str, label: str, **labels: str) -> set[str]:
+        """The states that are 1."""
+        wanted = set(labels.items())
+        return {
+            dict(own)[label]
+            for (one, own), value in self._values.items()
+            if one == name and wanted <= own and value == 1
+        }
+
+    def all(self, name: str) -> list[float]:
+        return [value for (one, _), value in self._values.items() if one == name]
+
+
+@pytest.fixture
+def exposition(redis_url: str) -> Iterator[Exposition]:
+    exposition = Exposition(redis_url)
+    yield exposition
+    exposition.close()
+
+
+def scrape(exposition: Exposition) -> Seen:
+    return Seen(exposition.render()[0])
+
+
+PAIR = {"element": "mail", "region": "lab"}
+
+
+@pytest.mark.usefixtures("site")
+def test_all_series_of_a_pair_are_there_before_its_first_result(exposition: Exposition) -> None:
+    seen = scrape(exposition)
+    assert seen.states("level", "level", **PAIR) == {"UNKNOWN"}
+    assert len(seen.all("level")) == 2 * len(Level)
+    assert seen.states("verdict", "verdict", element="mail") == {"UNKNOWN"}
+    assert seen.states("failing", "cause", **PAIR) == {"monitor"}
+    assert len(seen.all("failing")) == 2 * len(CAUSES)
+    assert seen("polls_total", **PAIR) == 0
+    assert len(seen.all("phase_results_total")) == 3 * len(Level) + len(Level)  # three phases and a check
+    assert len(seen.all("messages_total")) == len(Outcome)
+    for stage in ("lookup", "connect", "response", "upload", "total", "deliver"):
+        assert seen("stage_duration_seconds_count", **PAIR, stage=stage) == 0
+    assert seen("last_result_timestamp_seconds", **PAIR) == 0
+    assert seen("workers", region="lab") == 0
+    assert seen("queue_length", region="lab", queue="probe") == 0
+    assert seen("beat_missed_polls_total") == 0
+    assert seen("availability_target_ratio", element="mail") == 0.999
+    assert seen("availability_ratio", element="mail") is None
+    assert b"NaN" not in seen.body
+
+
+def sent(slot: int, at_us: int) -> Result:
+    """A send over TLS with times, whose message went out."""
+    times_us = {"lookupTime": 900, "connectTime": 400, "responseTime": 20_000, "uploadTime": 3000}
+    facts = TlsFacts("TLSv1.3", "some", verified=True, expires_at_us=2_000_000_000_000_000)
+    attempt = Attempt(1, at_us, 30_000, times_us=times_us, tls=facts, status=250, accepted_at_us=at_us)
+    return replace(result(slot, Phase.SEND, Level.GOOD, at_us), attempts=(attempt,))
+
+
+def read(slot: int, at_us: int) -> Result:
+    verdicts = (Verdict("spf", "pass", "mx"), Verdict("dkim", "fail", "mx"), Verdict("iprev", "pass", "mx"))
+    delivery = Delivery(to_deliver_us=700_000, resolution_us=10, hop_count=3, verdicts=verdicts)
+    found = result(slot, Phase.READ, Level.GOOD, at_us, outcome=Outcome.DELIVERED)
+    return replace(found, delivery=delivery)
+
+
+def round_trip(site: Site, slot: int) -> None:
+    site.run(site.worker.record_send(MAIL, sent(slot, site.now_us()), BOX.mailbox, WAKE))
+    with site.reader() as desk:
+        assert site.run(desk.record(read(slot, site.now_us())))
+
+
+def test_a_round_trip_is_in_all_of_them(site: Site, exposition: Exposition) -> None:
+    round_trip(site, 7)
+    seen = scrape(exposition)
+    assert seen.states("level", "level", **PAIR) == {"GOOD"}
+    assert seen.states("verdict", "verdict", element="mail") == {"GOOD"}
+    assert seen.states("failing", "cause", **PAIR) == set()
+    assert seen("polls_total", **PAIR) == 1
+    assert seen("phase_results_total", **PAIR, phase="read", level="GOOD") == 1
+    assert seen("messages_total", **PAIR, outcome="delivered") == 1
+    assert seen("stage_duration_seconds_sum", **PAIR, stage="response") == 0.02
+    assert seen("stage_duration_seconds_bucket", **PAIR, stage="response", le="0.015625") == 0
+    assert seen("stage_duration_seconds_bucket", **PAIR, stage="response", le="0.03125") == 1
+    assert seen("stage_duration_seconds_sum", **PAIR, stage="deliver") == 0.7
+    assert seen("last_duration_seconds", **PAIR, stage="total") == 0.03
+    assert seen("certificate_expiry_timestamp_seconds", **PAIR) == 2_000_000_000
+    assert seen("hops", **PAIR) == 3
+    assert seen("message_passed", **PAIR, method="spf") == 1
+    assert seen("message_passed", **PAIR, method="dkim") == 0
+    assert seen("message_passed", **PAIR, method="iprev") is None
+    assert seen("availability_ratio", element="mail") == 1
+    assert seen("error_budget_remaining_ratio", element="mail") == 1
+    assert seen("error_budget_burn_rate", element="mail", window="5m") == 0
+
+
+def test_the_causes_of_failures_are_told_apart(site: Site, exposition: Exposition) -> None:
+    def causes(element: str = "mail") -> set[str]:
+        return scrape(exposition).states("failing", "cause", element=element)
+
+    round_trip(site, 1)
+    site.send(2, Level.FAILED)
+    assert causes() == {"send"}
+    assert scrape(exposition)("consecutive_failures", **PAIR) == 1
+    site.send(3)
+    site.read(3, Level.FAILED, Outcome.OVERDUE)
+    assert causes() == {"delivery"}
+    site.send(4)
+    site.read(4, Level.FAILED, Outcome.UNREADABLE)
+    assert causes() == {"mailbox"}
+    site.send(5, Level.UNKNOWN)
+    assert "monitor" in causes()
+    assert causes("box") == {"monitor"}
+    site.check(1, Level.FAILED)
+    assert causes("box") == {"mailbox"}
+
+
+def test_a_failing_element_burns_its_error_budget(site: Site, exposition: Exposition) -> None:
+    for slot in range(10):
+        site.send(slot, Level.FAILED if slot % 2 else Level.UNKNOWN)
+    round_trip(site, 10)
+    seen = scrape(exposition)
+    assert seen("availability_ratio", element="mail") == pytest.approx(1 / 6)
+    for window in ("5m", "30m", "1h", "6h", "3d"):
+        assert seen("error_budget_burn_rate", element="mail", window=window) == pytest.approx(5 / 6 / 0.001)
+
+
+def test_an_exemplar_names_the_poll_that_took_so_long(site: Site, exposition: Exposition) -> None:
+    round_trip(site, 7)
+    body, content_type = exposition.render("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    exemplars = {
+        sample.labels["stage"]: sample.exemplar
+        for family in PARSED(body.decode())
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert set(exemplars) == {"lookup", "connect", "response", "upload", "total", "deliver"}
+    assert {exemplar.labels["poll"] for exemplar in exemplars.values()} == {"mail@lab#7"}
+    assert exemplars["response"].value == pytest.approx(0.02, rel=0.03)
+    assert float(exemplars["response"].timestamp) == pytest.approx(site.now_us() / 1e6, abs=60)
+
+
+def test_promtool_finds_nothing_to_complain_of(site: Site, exposition: Exposition) -> None:
+    promtool = tool("promtool")
+    round_trip(site, 7)
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition.render()[0], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_an_element_that_had_another_mailbox_before_has_one_series(
+    site: Site, exposition: Exposition
+) -> None:
+    for slot, box in enumerate((BOX, replace(BOX, username="elsewhere"))):
+        checked = result(slot, Phase.CHECK, Level.GOOD, site.now_us(), BOX_PAIR)
+        site.run(site.worker.record_check(box, checked))
+    assert len(site.view.mailboxes()) == 2
+    seen = scrape(exposition)
+    assert len(seen.all("mailbox_pending_messages")) == 1
+    assert len(seen.all("mailbox_events_total")) == len(Tally)
+
+
+def test_nothing_private_is_in_any_format(site: Site, exposition: Exposition) -> None:
+    private = replace(
+        MAIL, username=CANARY, password=Secret("literal", CANARY), description=CANARY, server=f"{CANARY}.test"
+    )
+    profile = Profile({"mail": private, "box": replace(BOX, username=CANARY, server=f"{CANARY}.test")})
+    site.beat.publish_profile(profile)
+    round_trip(site, 7)
+    for accept in ("", "application/openmetrics-text", PROTOBUF):
+        body, _ = exposition.render(accept)
+        assert b"mail" in body
+        for word in (CANARY, "example.test", "127.0.0.1", BOX.mailbox):
+            assert word.encode() not in body
+
+
+@pytest.fixture
+def served(site: Site, redis_url: str, processes: Processes, tmp_path: Path) -> Iterator[tuple[str, Child]]:
+    """The address of ``postbeat metrics``, and its process."""
+    round_trip(site, 7)
+    port, log = free_port(), tmp_path / "metrics.log"
+    argv = [*command("metrics", "--port", str(port)), "--redis", redis_url]
+    child = processes.start("metrics", argv, env=environment(), log=log)
+    child.wait_for(lambda: True if "Metrics are at" in log.read_text() else None, 30)
+    yield f"http://127.0.0.1:{port}", child
+    processes.end(child)
+
+
+def asked(url: str, **headers: str) -> tuple[bytes, Message]:
+    request = urllib.request.Request(url, headers={name.replace("_", "-"): v for name, v in headers.items()})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.read(), answer.headers
+
+
+def test_the_command_serves_each_format_compressed_where_that_is_wanted(served: tuple[str, Child]) -> None:
+    url, child = served
+    body, headers = asked(f"{url}/metrics")
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert Seen(body).states("level", "level", **PAIR) == {"GOOD"}
+    packed, headers = asked(f"{url}/metrics", Accept=PROTOBUF, Accept_Encoding="gzip")
+    assert headers["Content-Encoding"] == "gzip"
+    assert headers["Content-Type"] == PROTOBUF
+    assert b"postbeat_level" in gzip.decompress(packed)
+    assert b"/metrics" in asked(url)[0]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        asked(f"{url}/other")
+    child.end()
+    assert child.exit_code == 0
+
+
+def test_a_scrape_fails_while_redis_does_not_answer(processes: Processes, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "metrics.log"
+    argv = [*command("metrics", "--port", str(port)), "--redis", f"redis://127.0.0.1:{free_port()}"]
+    child = processes.start("metrics", argv, env=environment(), log=log)
+    child.wait_for(lambda: True if "Metrics are at" in log.read_text() else None, 30)
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        asked(f"http://127.0.0.1:{port}/metrics")
+    processes.end(child)
+
+
+def test_the_command_prints_them_once(site: Site, redis_url: str) -> None:
+    round_trip(site, 7)
+    done = subprocess.run(
+        command("metrics", "--once", "--redis", redis_url), env=environment(), capture_output=True, check=True
+    )
+    assert Seen(done.stdout)("polls_total", **PAIR) == 1
