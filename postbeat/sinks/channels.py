@@ -1,0 +1,28 @@
+"""The channel of each type of sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from postbeat.sinks.alertmanager import AlertmanagerChannel
+from postbeat.sinks.channel import Channel
+from postbeat.sinks.command import CommandChannel
+from postbeat.sinks.config import AlertmanagerSink, AnySink, CommandSink, EmailSink, SlackSink, WebhookSink
+from postbeat.sinks.email import EmailChannel
+from postbeat.sinks.slack import SlackChannel
+from postbeat.sinks.webhook import WebhookChannel
+
+
+def channel_of(sink: AnySink, now_us: Callable[[], int], helo_name: str) -> Channel:
+    """The way to a sink's receiver."""
+    match sink:
+        case WebhookSink():
+            return WebhookChannel(sink, now_us)
+        case AlertmanagerSink():
+            return AlertmanagerChannel(sink)
+        case EmailSink():
+            return EmailChannel(sink, helo_name)
+        case SlackSink():
+            return SlackChannel(sink)
+        case CommandSink():
+            return CommandChannel(sink)

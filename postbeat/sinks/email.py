@@ -1,0 +1,127 @@
+"""The sink ``email``: a mail through a relay that, where there is a choice, is not the server that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+
+from postbeat.model import SecurityType
+from postbeat.sinks.channel import Channel, NotDeliveredError, revealed
+from postbeat.sinks.config import EmailSink, Relay
+from postbeat.sinks.notice import Notice, moment
+from postbeat.sinks.template import BODY, SUBJECT, Template
+
+_REPLY_LIMIT = 200
+
+
+class EmailChannel(Channel):
+    """Sends mails; ``helo_name`` is how we call ourselves."""
+
+    def __init__(self, sink: EmailSink, helo_name: str) -> None:
+        self._sink = sink
+        self._helo_name = helo_name
+        self._subject = Template(sink.subject, SUBJECT)
+        self._body = Template(sink.body, BODY)
+
+    async def deliver(self, notice: Notice) -> None:
+        """Sends a mail through the first relay that takes it."""
+        message = self._message(notice)
+        failures = []
+        for relay in in_order(self._sink.relays, notice):
+            try:
+                await self._sent(relay, message)
+            except NotDeliveredError as error:
+                failures.append(error)
+            else:
+                return
+        raise NotDeliveredError(
+            "; ".join(map(str, failures)), permanent=all(failure.permanent for failure in failures)
+        )
+
+    def _message(self, notice: Notice) -> bytes:
+        sink = self._sink
+        message = EmailMessage(SMTP_POLICY)
+        message["From"] = sink.sender
+        message["To"] = ", ".join(sink.to)
+        message["Subject"] = self._subject.line(notice)
+        message["Date"] = format_datetime(moment(notice.at_us))
+        message["Message-ID"] = self._message_id(notice.id)
+        if notice.told_id:
+            message["In-Reply-To"] = message["References"] = self._message_id(notice.told_id)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's vacation answers
+        message.set_content(self._body.render(notice), cte="quoted-printable")
+        return message.as_bytes()
+
+    def _message_id(self, event: str) -> str:
+        """The same for the same event, so that a mail that came twice is known as one."""
+        return f"<{event}.{self._sink.name}@{self._sink.sender.rpartition('@')[2]}>"
+
+    async def _sent(self, relay: Relay, message: bytes) -> None:
+        where = f"{relay.server}:{relay.port}"
+        client = SMTP(
+            hostname=relay.server,
+            port=relay.port,
+            username=relay.username or None,
+            password=revealed(relay.password) or None,
+            local_hostname=self._helo_name,
+            timeout=self._sink.timeout,
+            use_tls=relay.securitytype is SecurityType.SSL,
+            start_tls=relay.securitytype is SecurityType.STARTTLS,
+        )
+        try:
+            async with asyncio.timeout(self._sink.timeout):
+                await client.connect()
+                await client.sendmail(self._sink.sender, list(self._sink.to), message)
+                # The mail is taken: whatever comes now changes nothing.
+                with contextlib.suppress(SMTPException, OSError, TimeoutError):
+                    await client.quit()
+        except SMTPRecipientsRefused as error:
+            codes = [refused.code for refused in error.recipients]
+            raise NotDeliveredError(
+                f"{where} refused every recipient ({', '.join(map(str, codes))})",
+                permanent=all(code >= 500 for code in codes),
+            ) from None
+        except SMTPAuthenticationError as error:  # what it says may repeat what was sent
+            raise NotDeliveredError(f"{where} refused the login ({error.code})") from None
+        except SMTPResponseException as error:
+            said = re.sub(r"\s+", " ", error.message)[:_REPLY_LIMIT]
+            raise NotDeliveredError(
+                f"{where} answered {error.code} {said}", permanent=error.code >= 500
+            ) from None
+        except (SMTPException, OSError, TimeoutError, ValueError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            reason = getattr(cause, "strerror", None) or type(error).__name__
+            raise NotDeliveredError(f"{where}: {reason}") from None
+        finally:
+            client.close()
+
+
+def in_order(relays: tuple[Relay, ...], notice: Notice) -> list[Relay]:
+    """The relays in the order in which they are tried.
+
+    First those on other hosts than the server that the event is about, then other ports of it, then itself:
+    a mail that the failing server may take after all is better than none.
+    """
+
+    def nearness(relay: Relay) -> int:
+        if not notice.server or _host(relay.server) != _host(notice.server):
+            return 0
+        return 2 if relay.port == notice.port else 1
+
+    return sorted(relays, key=nearness)
+
+
+def _host(name: str) -> str:
+    return name.casefold().strip("[]").removesuffix(".")

@@ -1,0 +1,236 @@
+"""What a sink tells: one event, with what its receivers need to understand it alone. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from postbeat.results import AnyEvent, VerdictEvent
+
+TEXT_LIMIT = 2000  # characters of an event's message that are told
+
+
+class EventKind(StrEnum):
+    """What an event is about."""
+
+    LEVEL = "level"  # an element in a region
+    OUTCOME = "outcome"  # what became of one message, where the level stays
+    VERDICT = "verdict"  # an element over all its regions
+
+
+class State(StrEnum):
+    """What an event means to a sink."""
+
+    PROBLEM = "problem"  # something is wrong from now on, or is wrong in another way
+    RECOVERY = "recovery"  # the problem that was told before is over
+    NEWS = "news"  # neither
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the profile says of an element, as far as sinks need it."""
+
+    group: str = ""
+    server: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event as it is told.
+
+    ``id`` is that of the event in the stream: it stays the same however often the event is delivered.
+    ``level`` and ``was`` are levels or verdicts, ``region`` is "" where all are meant, and ``regions`` then
+    has the level of each. ``told_id``, ``told_level`` and ``told_at_us`` are those of the
+    problem that the same sink was told before and that was not over yet.
+    """
+
+    id: str
+    kind: EventKind
+    element: str
+    region: str
+    was: str
+    level: str
+    at_us: int
+    poll: str
+    message: str
+    phase: str = ""
+    outcome: str = ""
+    side: str = ""
+    code: str = ""
+    stage: str = ""
+    regions: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    server: str = ""
+    port: int = 0
+    state: State = State.NEWS
+    told_id: str = ""
+    told_level: str = ""
+    told_at_us: int = 0
+
+    @property
+    def subject(self) -> str:
+        """What the event is about: all events of one subject follow from each other."""
+        return f"verdict:{self.element}" if self.kind is EventKind.VERDICT else f"level:{self.place}"
+
+    @property
+    def place(self) -> str:
+        """The element, with its region where it is about one."""
+        return f"{self.element}@{self.region}" if self.region else self.element
+
+    @property
+    def is_monitor(self) -> bool:
+        """Whether it is about ourselves: nothing is known of the service."""
+        return self.level == "UNKNOWN" and self.state is not State.RECOVERY
+
+    @property
+    def severity(self) -> str:
+        """The severity in the words of alerting."""
+        return {"FAILED": "critical", "GOOD": "info"}.get(self.level, "warning")
+
+    @property
+    def at(self) -> str:
+        """When, in UTC (RFC 3339)."""
+        return timestamp(self.at_us)
+
+    @property
+    def headline(self) -> str:
+        """One line that says what is the matter."""
+        if self.kind is EventKind.OUTCOME:
+            return f"Message {self.outcome}: {self.place}"
+        if self.is_monitor:
+            return f"Monitor problem: nothing is known of {self.place}"
+        if self.state is State.RECOVERY:
+            others = {"GOOD": "GOOD again", "UNKNOWN": "Monitored no more"}
+            return f"{others.get(self.level, f'{self.level}, no longer {self.told_level}')}: {self.place}"
+        return f"{self.level}: {self.place}"
+
+    def as_data(self) -> dict[str, Any]:
+        """The document that webhooks and commands get; docs/events.md describes it."""
+        fault = {"side": self.side, "code": self.code, "stage": self.stage} if self.code else None
+        return {
+            "version": 1,
+            "id": self.id,
+            "kind": self.kind,
+            "state": self.state,
+            "headline": self.headline,
+            "element": self.element,
+            "region": self.region or None,
+            "group": self.group or None,
+            "was": self.was,
+            "level": self.level,
+            "severity": self.severity,
+            "at": self.at_us / 1e6,
+            "poll": self.poll,
+            "phase": self.phase or None,
+            "outcome": self.outcome or None,
+            "message": self.message,
+            "fault": fault,
+            "regions": dict(self.regions),
+            "ends": self.told_id or None,
+        }
+
+    def dumps(self) -> str:
+        """The text that :meth:`loads` reads back."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """The notice of a text."""
+        known = cls.__dataclass_fields__
+        data = {name: value for name, value in json.loads(text).items() if name in known}
+        return cls(**data | {"kind": EventKind(data["kind"]), "state": State(data["state"])})
+
+
+def moment(at_us: int) -> datetime:
+    """A moment in UTC, in whole seconds."""
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC)
+
+
+def timestamp(at_us: int) -> str:
+    """A moment in UTC (RFC 3339), in milliseconds."""
+    at = moment(at_us)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_us // 1000 % 1000:03}Z"
+
+
+def element_of(event: AnyEvent) -> str:
+    """The name of the element that an event is about."""
+    return event.element if isinstance(event, VerdictEvent) else event.pair.element
+
+
+def notice_of(event: AnyEvent, facts: Facts) -> Notice:
+    """The notice of an event, before rules say what it means to a sink."""
+    # Half a character, as a server's reply may have become one, cannot be sent on.
+    message = event.message[:TEXT_LIMIT].encode("utf-8", "replace").decode()
+    if isinstance(event, VerdictEvent):
+        about = Notice(
+            id=event.id,
+            kind=EventKind.VERDICT,
+            element=event.element,
+            region="",
+            was=str(event.was),
+            level=str(event.verdict),
+            at_us=event.at_us,
+            poll=str(event.poll),
+            message=message,
+            regions={region: str(level) for region, level in event.regions.items()},
+        )
+    else:
+        about = Notice(
+            id=event.id,
+            kind=EventKind.OUTCOME if event.was == event.level else EventKind.LEVEL,
+            element=event.pair.element,
+            region=event.pair.region,
+            was=str(event.was),
+            level=str(event.level),
+            at_us=event.at_us,
+            poll=str(event.poll),
+            message=message,
+            phase=str(event.phase),
+            outcome=str(event.outcome or ""),
+        )
+        if event.fault is not None:
+            fault = event.fault
+            about = replace(about, side=str(fault.side), code=str(fault.code), stage=fault.stage)
+    return replace(about, group=facts.group, server=facts.server, port=facts.port)
+
+
+def samples() -> Iterator[Notice]:
+    """One notice of each sort, by which a template is tried before it is used."""
+    level = Notice(
+        id="1767225600000-0",
+        kind=EventKind.LEVEL,
+        element="mail",
+        region="lab",
+        was="GOOD",
+        level="FAILED",
+        at_us=1_767_225_600_000_000,
+        poll="mail@lab#1",
+        message="452 4.2.2 The mailbox is full",
+        phase="send",
+        side="REMOTE",
+        code="reply",
+        stage="data",
+        group="head-office",
+        state=State.PROBLEM,
+    )
+    verdict = replace(level, kind=EventKind.VERDICT, region="", regions={"lab": "FAILED"}, phase="")
+    for notice in (level, verdict):
+        yield notice
+        yield replace(notice, level="UNKNOWN", side="LOCAL", code="silent", stage="")
+        told = replace(notice, told_id=notice.id, told_level=notice.level, told_at_us=notice.at_us)
+        yield replace(told, was="FAILED", level="GOOD", state=State.RECOVERY)
+    yield replace(
+        level,
+        kind=EventKind.OUTCOME,
+        level="GOOD",
+        outcome="duplicated",
+        phase="after",
+        side="",
+        code="",
+        state=State.NEWS,
+    )

@@ -1,0 +1,153 @@
+"""The file of sinks: what is right is taken, and all that is wrong is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from postbeat.cli import main
+from postbeat.model import Secret, SecurityType
+from postbeat.profile import ProfileError
+from postbeat.sinks import loading
+from postbeat.sinks.addresses import shown, web_address
+from postbeat.sinks.config import (
+    SINK_TYPES,
+    AlertmanagerSink,
+    CommandSink,
+    EmailSink,
+    Relay,
+    SlackSink,
+    WebhookSink,
+)
+from postbeat.sinks.loading import load
+from postbeat.sinks.notice import EventKind
+from postbeat.sinks.sinktexts import EXPECTED
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "sinks.yaml"
+BAD = Path(__file__).parents[1] / "sinks" / "bad"
+CANARY = "canary-3c99"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "sinks.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ProfileError) as caught:
+        load(written(folder, text))
+    return [str(fault).removeprefix(f"{folder}/") for fault in caught.value.faults]
+
+
+def test_the_example_loads_with_what_it_leaves_out() -> None:
+    events, mail, chat, alerts, log = load(EXAMPLE)
+    assert isinstance(events, WebhookSink)
+    assert events.secret == Secret("file", "/etc/postbeat/webhook.secret")
+    assert (set(events.kinds), "GOOD" in events.levels) == (set(EventKind), True)
+    assert (events.timeout, events.retryfirst, events.retrylongest, events.giveup) == (10, 1, 300, 86400)
+    assert isinstance(mail, EmailSink)
+    assert mail.kinds == (EventKind.VERDICT,)
+    assert mail.relays == (
+        Relay(
+            server="relay.example.net",
+            port=587,
+            securitytype=SecurityType.STARTTLS,
+            username="postbeat",
+            password=Secret("env", "RELAY_PASSWORD"),
+        ),
+        Relay(server="mail.example.com"),
+    )
+    assert isinstance(chat, SlackSink)
+    assert (chat.groups, "GOOD" in chat.levels) == (("head-office",), False)
+    assert isinstance(alerts, AlertmanagerSink)
+    assert (alerts.labels, alerts.kinds) == ({"team": "mail"}, (EventKind.VERDICT,))
+    assert isinstance(log, CommandSink)
+    assert log.regions == ("eu-*",)
+
+
+@pytest.mark.parametrize("name", ["faults", "contradictions"])
+def test_all_that_is_wrong_is_said_at_once_with_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BAD)
+    with pytest.raises(ProfileError) as caught:
+        load(Path(f"{name}.yaml"))
+    assert str(caught.value) == Path(f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "sinks.yaml:1: expected a mapping with the key sinks"),
+        ("sinks: []", "sinks.yaml:1: sinks: expected a list of 1 to 100 sinks"),
+        ("sinks:\n\t- a", None),
+        ("#" * (2 << 20), "sinks.yaml:1: larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_without_sinks_is_refused(tmp_path: Path, text: str, fault: str | None) -> None:
+    found = faults(tmp_path, text)
+    assert len(found) == 1
+    assert fault is None or found == [fault]
+
+
+def test_no_message_shows_a_secret(tmp_path: Path) -> None:
+    text = "".join((BAD / f"{name}.yaml").read_text() for name in ("faults", "contradictions"))
+    assert text.count(CANARY) == 4
+    assert "3141592653" in text
+    shown = "".join(path.read_text() for path in BAD.glob("*.txt"))
+    assert CANARY not in shown
+    assert "3141592653" not in shown
+    relay = f"{{server: mx.example.com, password: {CANARY}}}"
+    mail = "name: mail, type: email, to: a@example.com, sender: a@example.com"
+    too_many = faults(tmp_path, f"sinks: [{{{mail}, relays: [{', '.join([relay] * 11)}]}}]")
+    assert too_many == [f"sinks.yaml:1: sinks[0].relays: expected {EXPECTED['relays']}"]
+
+
+def test_every_key_is_described() -> None:
+    keys = {name for kind in SINK_TYPES.values() for name in kind.__dataclass_fields__}
+    relays = {f"relays.{name}" for name in Relay.__dataclass_fields__}
+    assert keys | relays | {"type"} == set(EXPECTED)
+
+
+def test_only_scheme_host_and_port_of_an_address_are_shown() -> None:
+    assert shown("https://me:canary@Example.com:8443/T0/canary?key=canary#x") == "https://example.com:8443"
+    assert shown("http://[::1]/x") == "http://[::1]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://h:canary/",
+        "http://[canary/",
+        "http://h/ canary",
+        "ftp://canary",
+        "canary",
+        "http://can\u2100ary/",
+    ],
+)
+def test_what_is_no_address_is_not_shown(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^not an address that begins with http:// or https://$"):
+        web_address(text)
+
+
+def test_check_says_what_is_wrong_or_may_not_be_meant(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    good = run(main, ["notify", str(EXAMPLE), "--check"], env={"RELAY_PASSWORD": None})
+    assert good.exit_code == 0
+    assert "5 sinks" in good.output
+    assert (
+        "postmasters: relays[0].password: the environment variable RELAY_PASSWORD is not set" in good.output
+    )
+    bad = run(main, ["notify", str(written(tmp_path, "sinks: 1")), "--check"])
+    assert bad.exit_code == 1
+    assert "sinks.yaml:1: sinks: expected a list" in bad.output
+    for words in ([], ["dead"], ["dead", "x", "--check"], [str(EXAMPLE), "--drop"], ["a", "b", "c"]):
+        assert run(main, ["notify", *words]).exit_code == 2
+
+
+def test_a_file_may_hold_so_many_sinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "SINKS_LIMIT", 1)
+    one = "  - {name: a, type: slack, url: 'https://example.com'}\n"
+    assert len(load(written(tmp_path, "sinks:\n" + one))) == 1
+    assert faults(tmp_path, "sinks:\n" + one * 2) == ["sinks.yaml:1: sinks: expected a list of 1 to 1 sinks"]
