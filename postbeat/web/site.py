@@ -1,0 +1,279 @@
+"""What the page shows, gathered from the stores. Not asyncio; safe for threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.exceptions import RedisError
+
+from postbeat import queues
+from postbeat.model import Pair
+from postbeat.results import AnyEvent, Event, Result
+from postbeat.rollup import Rollup
+from postbeat.slo import Slo, slo_of
+from postbeat.store.facts import FactsView, RegionFacts, WorkerFacts
+from postbeat.store.history import History
+from postbeat.store.maintenance import Calendar, MaintenanceStore
+from postbeat.store.summary import ElementFacts
+from postbeat.store.view import PairState, ViewStore
+from postbeat.web.rows import Board, Row, board
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+DEFAULT_TARGET = 99.9
+BOARD_S = 1.0  # how old the overview may be: many who look cost one who asks
+STALE_S = 3.0  # the same where making it takes longer than QUICK_S
+QUICK_S = 0.1
+PROFILE_S = 5.0  # and what the profile says, which changes seldom
+PUBLIC_S = 10.0  # and a page that anybody may ask for
+MOST_PUBLIC = 100  # elements of such a page
+BAR_DAYS = 30
+EVENTS_SHOWN = 50
+
+Step = Literal["hour", "day"]
+Series = Sequence[tuple[int, Rollup]]  # the moment at which each step begins, and what it came to
+# What a chart may cover: its length and the width of its steps.
+RANGES: dict[str, tuple[int, Step]] = {
+    "24h": (24 * HOUR_US, "hour"),
+    "7d": (7 * DAY_US, "hour"),
+    "30d": (30 * DAY_US, "day"),
+}
+
+
+def now_us() -> int:
+    """Now, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def element_of(event: AnyEvent) -> str:
+    """The name of the element that an event is of."""
+    return event.pair.element if isinstance(event, Event) else event.element
+
+
+def regions_of(event: AnyEvent) -> Sequence[str]:
+    """The regions that an event is of: one, or all those that a verdict was made of."""
+    return (event.pair.region,) if isinstance(event, Event) else tuple(event.regions)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An element's page but for its charts. ``row`` is None where it is in the profile and not polled."""
+
+    name: str
+    row: Row | None
+    facts: ElementFacts | None
+    states: Sequence[PairState]
+    notable: Sequence[Result]
+    events: Sequence[AnyEvent]
+    calendar: Calendar
+
+    @property
+    def target(self) -> float:
+        """The availability target in percent."""
+        return self.facts.availabilitytarget if self.facts else DEFAULT_TARGET
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs that give results, the worst first."""
+        return [state.pair for state in self.states]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an element's charts are drawn from: 30 days, the chosen range, and the range by region."""
+
+    days: Series
+    series: Series
+    by_region: Mapping[str, Rollup]
+    slo: Slo
+    burns: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionNow:
+    """A region: what its workers counted, those that are there, and how much waits in its queues."""
+
+    name: str
+    facts: RegionFacts
+    workers: Sequence[WorkerFacts]
+    queued: int
+    queued_reads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """An element of a status page: its row, its days, and whether all of it is in maintenance."""
+
+    row: Row
+    days: Series
+    in_maintenance: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called where hosts must not be told: by its description, or its name."""
+        return (self.row.facts.description if self.row.facts else "") or self.row.element
+
+    @property
+    def target(self) -> float:
+        """The availability target in percent."""
+        return self.row.facts.availabilitytarget if self.row.facts else DEFAULT_TARGET
+
+
+class Site:
+    """The stores of one Redis. Every method may raise ``redis.exceptions.RedisError``."""
+
+    def __init__(self, redis_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.view = ViewStore(redis_url)
+        self.history = History(redis_url)
+        self.facts = FactsView(redis_url)
+        self.maintenance = MaintenanceStore(redis_url)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._took_s = 0.0
+        self._refreshing = threading.Lock()
+        self._pool = ThreadPoolExecutor(1)
+        self._board: tuple[float, Board] | None = None
+        self._public_lock = threading.Lock()
+        self._public: dict[str, tuple[float, Sequence[Public]]] = {}
+        self._profile: tuple[float, dict[str, ElementFacts]] | None = None
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._pool.shutdown()
+        for store in (self.view, self.history, self.facts, self.maintenance):
+            store.close()
+
+    def board(self) -> Board:
+        """Everything that is monitored, at most BOARD_S old.
+
+        Where there is so much that it takes a while, it may be STALE_S old, and the next one is made
+        meanwhile: nobody waits for it while somebody looks.
+        """
+        known = self._board
+        oldest_s = STALE_S if self._took_s > QUICK_S else BOARD_S
+        age_s = oldest_s if known is None else self._clock() - known[0]
+        if known is None or age_s >= oldest_s:
+            return self._newer_board(oldest_s)
+        if age_s >= BOARD_S and self._refreshing.acquire(blocking=False):
+            try:
+                self._pool.submit(self._refresh)
+            except RuntimeError:  # we are closing
+                self._refreshing.release()
+        return known[1]
+
+    def _refresh(self) -> None:
+        try:
+            self._newer_board(BOARD_S)
+        except RedisError:
+            return  # whoever asks when it is too old is told
+        finally:
+            self._refreshing.release()
+
+    def _newer_board(self, oldest_s: float) -> Board:
+        with self._lock:
+            now_s = self._clock()
+            if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
+                self._profile = now_s, self.view.profile()
+            if self._board is None or now_s - self._board[0] >= oldest_s:
+                made = board(self.view.overview(), self.view.verdicts(), self._profile[1], now_us())
+                self._board = now_s, made
+                self._took_s = self._clock() - now_s
+            return self._board[1]
+
+    def calendar(self, facts: Mapping[str, ElementFacts]) -> Calendar:
+        """The maintenance of these elements, announced by hand or in the profile."""
+        return self.maintenance.calendar({name: one.maintenance for name, one in facts.items()})
+
+    def standing(self, name: str, region: str | None = None) -> Standing | None:
+        """What is known of an element (in one region); None where there is no such element."""
+        found = self.board()
+        row, facts = found.by_name.get(name), found.facts.get(name)
+        regions = [pair.pair.region for pair in row.pairs] if row else []
+        if (row is None and facts is None) or (region is not None and region not in regions):
+            return None
+        chosen = [Pair(name, one) for one in regions if region in (None, one)]
+        states = [state for pair in chosen if (state := self.view.state(pair)) is not None]
+        notable = sorted(
+            (result for pair in chosen for result in self.view.notable(pair)),
+            key=lambda result: result.at_us,
+            reverse=True,
+        )
+
+        def wanted(event: AnyEvent) -> bool:
+            return element_of(event) == name and (region is None or region in regions_of(event))
+
+        events = self.view.events(EVENTS_SHOWN, wanted)[::-1]
+        calendar = self.calendar({name: facts} if facts else {})
+        return Standing(name, row, facts, states, notable[:8], events, calendar)
+
+    def past(self, standing: Standing, length_us: int, step: Step) -> Past:
+        """What the charts of an element are drawn from."""
+        to_us = now_us()
+        pairs, calendar = standing.pairs, standing.calendar
+        days = self._days(pairs, calendar, to_us)
+        series = self.history.series(pairs, to_us - length_us, to_us, step=step, calendar=calendar)
+        by_region = {
+            pair.region: self.history.rollup(
+                [pair], to_us - length_us, to_us, timings=("timeToDeliver", "responseTime"), calendar=calendar
+            )
+            for pair in pairs
+        }
+        whole = Rollup()
+        for _, rollup in days:
+            whole.merge(rollup)
+        burns = {
+            name: self._burn(standing, hours, to_us) for name, hours in (("1 h", 1), ("6 h", 6), ("3 d", 72))
+        }
+        return Past(days, series, by_region, slo_of(whole.counts, standing.target), burns)
+
+    def regions(self) -> list[RegionNow]:
+        """The regions of the profile and those that have workers, by name."""
+        board, workers = self.board(), self.facts.workers()
+        polled = (one for one in board.facts.values() if one.active and one.poll is not None)
+        planned = {region for one in polled for region in one.regions}
+        names = sorted({*board.regions, *planned, *(worker.region for worker in workers)} - {""})
+        lengths = self.facts.queue_lengths(names)
+        return [
+            RegionNow(
+                one.region,
+                one,
+                [worker for worker in workers if worker.region == one.region],
+                lengths[queues.probe(one.region)],
+                lengths[queues.read(one.region)],
+            )
+            for one in self.facts.regions(names)
+        ]
+
+    def public(self, group: str) -> Sequence[Public]:
+        """The elements of a group for everybody; at most PUBLIC_S old, whoever asks how often."""
+        with self._public_lock:
+            known = self._public.get(group)
+            if known is None or self._clock() - known[0] >= PUBLIC_S:
+                known = self._clock(), self._made_public(group)
+                self._public[group] = known
+            return known[1]
+
+    def _made_public(self, group: str) -> Sequence[Public]:
+        rows = [row for row in self.board().rows if row.group == group][:MOST_PUBLIC]
+        calendar, at_us = self.calendar({row.element: row.facts for row in rows if row.facts}), now_us()
+        made = []
+        for row in rows:
+            pairs = [pair.pair for pair in row.pairs]
+            announced = all(calendar.covers(pair, at_us) for pair in pairs)
+            made.append(Public(row, self._days(pairs, calendar, at_us), announced))
+        return made
+
+    def _days(self, pairs: Sequence[Pair], calendar: Calendar, to_us: int) -> Series:
+        first_us = (to_us // DAY_US - BAR_DAYS + 1) * DAY_US
+        return self.history.series(pairs, first_us, to_us, step="day", timings=(), calendar=calendar)
+
+    def _burn(self, standing: Standing, hours: int, to_us: int) -> float | None:
+        rollup = self.history.rollup(
+            standing.pairs, to_us - hours * HOUR_US, to_us, timings=(), calendar=standing.calendar
+        )
+        return slo_of(rollup.counts, standing.target).burn_rate

@@ -1,0 +1,101 @@
+// Keeps the page as it would be if it were loaded now: the server makes the part that changes, this puts it in.
+"use strict";
+(() => {
+  const live = document.getElementById("live");
+  if (!live) return;
+  const news = document.getElementById("news");
+  const form = document.querySelector("form[data-filter]");
+  const LEAST_MS = 1000, TYPED_MS = 200, STALE_MS = 30000, SETTLED_MS = [1500, 3500];
+  let settling = [], timer = null, last = 0, asked = 0;
+
+  function address(fragment) {
+    const url = new URL(location.href);
+    if (fragment) url.searchParams.set("fragment", "1");
+    url.hash = "";
+    return url;
+  }
+
+  function selector(element) {
+    if (!element || !live.contains(element)) return null;
+    if (element.id) return "#" + CSS.escape(element.id);
+    const href = element.getAttribute("href");
+    if (href) return `a[href="${CSS.escape(href)}"]`;
+    const label = element.getAttribute("aria-label");
+    if (label) return `[aria-label="${CSS.escape(label)}"]`;
+    const holder = element.closest("details[id]");
+    return holder && element.tagName === "SUMMARY" ? `#${CSS.escape(holder.id)} > summary` : null;
+  }
+
+  async function refresh() {
+    timer = null;
+    last = Date.now();
+    const number = ++asked;
+    try {
+      const response = await fetch(address(true), { credentials: "same-origin", redirect: "manual" });
+      if (response.type === "opaqueredirect") return location.reload(); // to the login
+      if (!response.ok || number !== asked) return;
+      put(await response.text());
+    } catch {
+      if (news) news.textContent = "The server does not answer; what is shown may be old.";
+    }
+  }
+
+  function put(text) {
+    const focused = selector(document.activeElement);
+    const states = new Map([...live.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
+    const places = new Map([...live.querySelectorAll(".scroll")].map((one) => [one.getAttribute("aria-label"), one.scrollLeft]));
+    live.replaceChildren(document.createRange().createContextualFragment(text));
+    for (const one of live.querySelectorAll("details[id]")) if (states.has(one.id)) one.open = states.get(one.id);
+    for (const one of live.querySelectorAll(".scroll")) one.scrollLeft = places.get(one.getAttribute("aria-label")) || 0;
+    if (focused) live.querySelector(focused)?.focus({ preventScroll: true });
+  }
+
+  function soon(wait) {
+    if (timer === null) timer = setTimeout(refresh, Math.max(wait, last + LEAST_MS - Date.now()));
+  }
+
+  // The server may answer from a moment before the change, to spare itself: look again when that is over.
+  function changed() {
+    soon(0);
+    settling.forEach(clearTimeout);
+    settling = SETTLED_MS.map((wait) => setTimeout(() => soon(0), wait));
+  }
+
+  function filter() {
+    const url = new URL(form.action);
+    for (const [name, value] of new FormData(form)) if (value) url.searchParams.set(name, value);
+    history.replaceState(null, "", url);
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      await refresh();
+      const shown = document.getElementById("shown");
+      if (news && shown) news.textContent = shown.textContent;
+    }, TYPED_MS);
+  }
+
+  function listen(place) {
+    const stream = new EventSource(place);
+    let broken = false;
+    stream.addEventListener("change", (event) => {
+      const change = JSON.parse(event.data);
+      const where = change.region ? `${change.element} in ${change.region}` : change.element;
+      if (news) news.textContent = `${where}: ${change.was} became ${change.verdict || change.level}. ${change.message}`;
+      changed();
+    });
+    stream.addEventListener("result", changed);
+    stream.addEventListener("reset", changed);
+    stream.addEventListener("open", () => { if (broken) soon(0); broken = false; live.dataset.live = "yes"; });
+    stream.addEventListener("error", () => { broken = true; live.dataset.live = "no"; });
+    addEventListener("pagehide", () => stream.close());
+  }
+
+  if (form) {
+    form.addEventListener("input", filter);
+    form.addEventListener("submit", (event) => { event.preventDefault(); filter(); });
+  }
+  if (live.dataset.stream) listen(live.dataset.stream);
+  const every = Number(live.dataset.every || 0) * 1000 || STALE_MS;
+  setInterval(() => { if (!document.hidden) soon(0); }, every);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(0); });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+})();

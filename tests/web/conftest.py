@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from postbeat.web.settings import WebSettings
+from postbeat.web.users import Role, User, hashed, new_token, write
+from tests.web.filling import CANARY, Filling
+from tests.web.serving import Client, served
+
+PASSWORD = f"{CANARY}-login"
+
+
+@dataclass(frozen=True)
+class People:
+    """The users of a site: otto may change things, vera may look. Both have the same password."""
+
+    file: Path
+    operator_token: str
+    viewer_token: str
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    return hashed(PASSWORD)  # takes a while, by design
+
+
+@pytest.fixture(scope="module")
+def people(password_hash: str, tmp_path_factory: pytest.TempPathFactory) -> People:
+    file = tmp_path_factory.mktemp("users") / "users.yaml"
+    (operator, operator_digest), (viewer, viewer_digest) = new_token(), new_token()
+    users = [
+        User("otto", Role.OPERATOR, password_hash, (operator_digest,)),
+        User("vera", Role.VIEWER, password_hash, (viewer_digest,)),
+    ]
+    write(file, {user.name: user for user in users})
+    return People(file, operator, viewer)
+
+
+@pytest.fixture(scope="module")
+def filled(redis_server: str) -> Iterator[Filling]:
+    """A site with results, for all tests of a module."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    with Filling.open(redis_server) as filling:
+        filling.usual()
+        yield filling
+
+
+@pytest.fixture(scope="module")
+def server(filled: Filling, redis_server: str, people: People) -> Iterator[Client]:
+    """The site's page, with a login. Its client has not logged in."""
+    settings = WebSettings(redis_url=redis_server, users=str(people.file), public_groups=("office",))
+    with served(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(server: Client) -> Client:
+    return Client(server.port)
+
+
+@pytest.fixture
+def viewer(server: Client, people: People) -> Client:
+    return Client(server.port, people.viewer_token)
+
+
+@pytest.fixture
+def operator(server: Client, people: People) -> Client:
+    return Client(server.port, people.operator_token)
