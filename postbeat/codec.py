@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from postbeat import shorttext
+from postbeat.classification import Classification
 from postbeat.delivery import Bounce, Delivery, Hop, MailboxFacts, Outcome, Verdict
 from postbeat.elements import ELEMENT_TYPES, AnyElement, Expectation
 from postbeat.model import (
@@ -24,12 +26,18 @@ from postbeat.model import (
     SecurityType,
     Side,
 )
-from postbeat.results import Attempt, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
+from postbeat.results import Attempt, Grading, PolicyFacts, PolicyVerdict, Result, Service, Stage, TlsFacts
+from postbeat.windows import Window
 
 
 def encode(result: Result) -> str:
     """A result as one line of JSON; times in integer microseconds."""
     return json.dumps(as_data(result), separators=(",", ":"))
+
+
+def pack(result: Result) -> bytes:
+    """A result as it is stored, in a quarter of the size of its JSON."""
+    return shorttext.shorten(encode(result))
 
 
 def as_data(result: Result) -> dict[str, Any]:
@@ -61,7 +69,11 @@ def as_data(result: Result) -> dict[str, Any]:
             service.authentication,
             service.user,
             service.email,
+            service.host,
+            service.description,
         ]
+    if result.grading is not None:
+        data["grading"] = _sparse(result.grading)
     return data
 
 
@@ -117,11 +129,11 @@ _DEFAULTS: dict[type[Any], dict[str, Any]] = {
         field.name: field.default if field.default_factory is MISSING else field.default_factory()
         for field in fields(kind)
     }
-    for kind in (Delivery, Bounce, MailboxFacts)
+    for kind in (Delivery, Bounce, MailboxFacts, Grading)
 }
 
 
-def _sparse(record: Delivery | Bounce | MailboxFacts) -> dict[str, Any]:
+def _sparse(record: Delivery | Bounce | MailboxFacts | Grading) -> dict[str, Any]:
     """The fields of a record that are not what they are by default."""
     defaults = _DEFAULTS[type(record)].items()
     return {name: value for name, default in defaults if (value := getattr(record, name)) != default}
@@ -143,12 +155,12 @@ def _fault_data(fault: Fault) -> dict[str, str]:
 
 
 def decode(text: str | bytes) -> Result:
-    """The result of a line that :func:`encode` wrote.
+    """The result of what :func:`encode` or :func:`pack` wrote.
 
     Raises:
         ValueError, KeyError: the text is no result.
     """
-    data = json.loads(text)
+    data = json.loads(shorttext.lengthened(text))
     kind = Kind(data["kind"])
     return Result(
         poll=Poll.parse(data["poll"]),
@@ -165,6 +177,7 @@ def decode(text: str | bytes) -> Result:
         outcome=Outcome(data["outcome"]) if "outcome" in data else None,
         bounce=Bounce(**data["bounce"]) if "bounce" in data else None,
         mailbox=MailboxFacts(**data["mailbox"]) if "mailbox" in data else None,
+        grading=_grading(data.get("grading")),
     )
 
 
@@ -193,9 +206,17 @@ def _policy(kind: str, verdict: str, reason: str, mode: str, secure: bool) -> Po
     return PolicyFacts(kind, PolicyVerdict(verdict), reason, mode, secure)
 
 
-def _service(kind: Kind, port: int, security: str, authentication: str, user: str, email: str) -> Service:
+def _service(kind: Kind, port: int, security: str, authentication: str, *texts: str) -> Service:
     method = AuthenticationType if kind is Kind.SMTP else LoginType
-    return Service(port, SecurityType(security), method(authentication), user, email)
+    return Service(port, SecurityType(security), method(authentication), *texts)
+
+
+def _grading(data: dict[str, Any] | None) -> Grading | None:
+    if data is None:
+        return None
+    if "last_level" in data:
+        data["last_level"] = Level(data["last_level"])
+    return Grading(**data)
 
 
 def _fault(data: dict[str, str] | None) -> Fault | None:
@@ -216,8 +237,16 @@ def encode_element(element: AnyElement) -> str:
     for field in fields(element):
         value = getattr(element, field.name)
         if field.default is MISSING or value != field.default:
-            data[field.name] = value.plain() if isinstance(value, Secret | Expectation) else value
-    return json.dumps(data, separators=(",", ":"))
+            data[field.name] = value
+    return json.dumps(data, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Secret | Expectation):
+        return value.plain()
+    if isinstance(value, Classification | Window):
+        return str(value)
+    raise TypeError(f"no field of an element has a {type(value).__name__}")
 
 
 @functools.lru_cache(maxsize=65536)

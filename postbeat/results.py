@@ -19,6 +19,7 @@ from postbeat.model import (
     Poll,
     SecurityType,
 )
+from postbeat.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,25 @@ class Service:
     authentication: AuthenticationType | LoginType
     user: str = ""
     email: str = ""
+    host: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """How a result got its level, where its element has service levels or retests.
+
+    ``classification`` is the text of the one that decided, "" where none did. ``consecutive_failures`` is the
+    number of failed attempts in a row at the end of the poll, 0 where the last did not fail after others had,
+    None where none failed or the element asks for no retests. ``last_level`` and ``failing_for_us`` are how
+    the pair stood before the poll, None where that was not asked for.
+    """
+
+    classification: str = ""
+    failure_retests: int = 0
+    consecutive_failures: int | None = None
+    last_level: Level | None = None
+    failing_for_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +173,7 @@ class Result:
     outcome: Outcome | None = None
     bounce: Bounce | None = None
     mailbox: MailboxFacts | None = None
+    grading: Grading | None = None
 
     @property
     def decisive(self) -> Attempt | None:
@@ -164,7 +185,8 @@ class Result:
 class Event:
     """A change of a pair's level, or an outcome that changes what was said before.
 
-    With the result that brought it about. ``was`` and ``level`` are the same where only the outcome is news.
+    With the result that brought it about, and its fault. ``was`` and ``level`` are the same where only the
+    outcome is news. ``id`` is that of the entry in the stream of events.
     """
 
     pair: Pair
@@ -175,3 +197,25 @@ class Event:
     phase: Phase
     message: str
     outcome: Outcome | None = None
+    id: str = ""
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictEvent:
+    """A change of the verdict on an element, with the poll that brought it about.
+
+    ``regions`` has the confirmed level of each region, after the change.
+    """
+
+    element: str
+    was: Verdict
+    verdict: Verdict
+    at_us: int
+    poll: Poll
+    regions: Mapping[str, Level]
+    message: str
+    id: str = ""
+
+
+AnyEvent = Event | VerdictEvent

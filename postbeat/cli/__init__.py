@@ -19,6 +19,12 @@ _COMMANDS = {
     "results": "postbeat.cli.show",
     "events": "postbeat.cli.show",
     "mailboxes": "postbeat.cli.show",
+    "report": "postbeat.cli.report",
+    "maintenance": "postbeat.cli.maintenance",
+    "notify": "postbeat.cli.notify",
+    "metrics": "postbeat.cli.metrics",
+    "web": "postbeat.cli.web",
+    "user": "postbeat.cli.web",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -11,15 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from postbeat.delivery import Outcome
-from postbeat.model import Level, Phase
-from postbeat.results import Attempt, Event, Result, TlsFacts
+from postbeat.model import Level, Pair, Phase
+from postbeat.results import AnyEvent, Attempt, Result, TlsFacts, VerdictEvent
+from postbeat.rollup import Rollup, availability
 from postbeat.roundtrip import RoundTrip
-from postbeat.store.view import PairState
+from postbeat.store.view import ElementVerdict, PairState, PairSummary
+from postbeat.verdict import Verdict, disagreeing
 
 # A level is told by sign, word and colour, so that none of the three is needed alone.
 _SIGNS = {Level.GOOD: "✓", Level.MARGINAL: "!", Level.FAILED: "✗", Level.UNKNOWN: "?"}
 _COLOURS = {Level.GOOD: "green", Level.MARGINAL: "yellow", Level.FAILED: "bold red", Level.UNKNOWN: "magenta"}
+_WORST_FIRST = (Verdict.FAILED, Verdict.UNKNOWN, Verdict.DEGRADED, Verdict.GOOD)
 _BAR = 32  # characters of a timeline's bar
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_MOSTLY = 0.9  # an hour in which so many polls were fine is not all bad
+_NOTHING = "·"  # an hour without figures
 _POLLS = (Phase.SEND, Phase.CHECK)  # each poll has one result of one of these
 
 
@@ -81,19 +87,52 @@ def delivery_time(round_trip: RoundTrip) -> str:
     return duration(delivery.to_deliver_us) if delivery else "-"
 
 
-def state_table(states: Iterable[PairState], now_us: int) -> Table:
-    """Where every pair stands, worst first."""
+def availability_spark(hours: Iterable[Rollup]) -> Text:
+    """The availability of each hour as a block: the full one only where no poll failed."""
+    line = Text()
+    for hour in hours:
+        share = availability(hour.counts)
+        if share is None:
+            line.append(_NOTHING, style="dim")
+        else:
+            level = Level.GOOD if share == 1 else Level.MARGINAL if share >= _MOSTLY else Level.FAILED
+            line.append(_BLOCKS[int(share * (len(_BLOCKS) - 1))], style=_COLOURS[level])
+    return line
+
+
+def time_spark(hours: Iterable[Rollup], timing: str) -> Text:
+    """The median of a timing in each hour as a block, and the longest of them, which has the full block."""
+    medians = [hour.percentile(timing, 0.5) for hour in hours]
+    longest_us = max((us for us in medians if us is not None), default=None)
+    line = Text()
+    for us in medians:
+        if us is None or longest_us is None:
+            line.append(_NOTHING, style="dim")
+        else:
+            line.append(_BLOCKS[max(0, -(-us * len(_BLOCKS) // max(1, longest_us)) - 1)], style="cyan")
+    return line.append("" if longest_us is None else f" ≤ {duration(longest_us)}")
+
+
+def state_table(
+    states: Iterable[PairState], now_us: int, hours: Mapping[Pair, Sequence[Rollup]] | None = None
+) -> Table:
+    """Where every pair stands, worst first; with the ``hours`` of each pair, how these were."""
     table = Table("level", "since", "element", "region", box=None, pad_edge=False)
     for name in ("responseTime", "uploadTime", "timeToDeliver"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("polls", justify="right")
     table.add_column("last", justify="right", no_wrap=True)
+    if hours is not None:
+        table.add_column("availability, 24 h", no_wrap=True)
+        table.add_column("responseTime, 24 h", no_wrap=True)
     table.add_column("message", overflow="fold")
     worst_first = list(Level)[::-1]
     worst_first.sort(key=lambda level: level is not Level.FAILED)
     for state in sorted(states, key=lambda state: (worst_first.index(state.level), str(state.pair))):
         trip = state.round_trip
         last_us = trip.at_us
+        past = [] if hours is None else hours.get(trip.pair, [])
+        sparks = [] if hours is None else [availability_spark(past), time_spark(past, "responseTime")]
         table.add_row(
             level_text(state.level),
             age(None if state.since_us is None else now_us - state.since_us),
@@ -104,6 +143,7 @@ def state_table(states: Iterable[PairState], now_us: int) -> Table:
             delivery_time(trip),
             str(sum(sum(state.counts.get(phase, {}).values()) for phase in _POLLS)),
             "-" if last_us is None else f"{age(now_us - last_us)} ago",
+            *sparks,
             state.why,
         )
     return table
@@ -138,14 +178,58 @@ def round_trip_line(trip: RoundTrip, at_us: int) -> Text:
     return line
 
 
-def event_line(event: Event) -> Text:
-    """An event as one line: a change of level, or what else is said of a message."""
+def event_line(event: AnyEvent) -> Text:
+    """An event as one line: a change of level or of a verdict, or what else is said of a message."""
+    if isinstance(event, VerdictEvent):
+        line = Text(f"{moment(event.at_us)} {event.element:<28} {event.was:>8} -> ")
+        line.append_text(verdict_text(event.verdict))
+        line.append("  in ")
+        line.append_text(_regions_text(event.regions))
+        line.append(f"  {event.message} ({event.poll})")
+        return line
     change = f"{event.was:>8} -> " if event.was is not event.level else " " * 12
     line = Text(f"{moment(event.at_us)} {event.pair!s:<28} {change}")
     line.append_text(_padded(event.level))
     line.append_text(_said(event.outcome, event.message))
     line.append(f" ({event.poll}, {event.phase})")
     return line
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """A verdict by sign, word and colour."""
+    if verdict is Verdict.DEGRADED:
+        return Text("~ DEGRADED", style=_COLOURS[Level.MARGINAL])
+    return level_text(Level(verdict))
+
+
+def _regions_text(regions: Mapping[str, Level]) -> Text:
+    """Each region with the sign of its level."""
+    return Text(" ").join(
+        Text(f"{_SIGNS[level]} {region}", style=_COLOURS[level]) for region, level in regions.items()
+    )
+
+
+def verdict_table(verdicts: Iterable[ElementVerdict], summaries: Iterable[PairSummary], now_us: int) -> Table:
+    """The verdict on every element, worst first; what is wrong in the regions that disagree."""
+    pairs = {summary.pair: summary for summary in summaries}
+    table = Table("verdict", "since", "element", "regions", "quorum", box=None, pad_edge=False)
+    table.add_column("disagree", overflow="fold")
+    for told in sorted(verdicts, key=lambda told: (_WORST_FIRST.index(told.verdict), told.element)):
+        odd = (pairs.get(Pair(told.element, region)) for region in disagreeing(told.regions, told.verdict))
+        table.add_row(
+            verdict_text(told.verdict),
+            age(None if told.since_us is None else now_us - told.since_us),
+            told.element,
+            _regions_text(told.regions),
+            str(told.quorum),
+            Text("; ".join(_disagrees(summary) for summary in odd if summary is not None)),
+        )
+    return table
+
+
+def _disagrees(summary: PairSummary) -> str:
+    where = f"{summary.phase}, stage {summary.stage}: " if summary.stage else ""
+    return f"{summary.pair.region} {summary.confirmed}: {where}{summary.why}"
 
 
 def _said(outcome: Outcome | None, message: str) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,19 +18,27 @@ LONGEST_PAUSE_S = 60.0
 
 
 class Keeper:
-    """Beat and a worker for each region of a profile; ``report`` takes what people should know.
+    """Beat, a worker for each region of a profile, and others; ``report`` takes what people should know.
+
+    ``others`` are how the others are started, by name.
 
     Raises:
         ProfileError: the profile is not valid, at construction; later an invalid one changes nothing.
     """
 
     def __init__(
-        self, processes: Processes, site: Site, profile: Path, report: Callable[[str], None]
+        self,
+        processes: Processes,
+        site: Site,
+        profile: Path,
+        report: Callable[[str], None],
+        others: Mapping[str, Callable[[], Child]],
     ) -> None:
         self._processes = processes
         self._site = site
         self._path = profile
         self._report = report
+        self._others = others
         self._fingerprint = profiles.fingerprint(profile)
         self.profile: Profile = profiles.load(profile)
         self._running: dict[str, Child] = {}
@@ -59,7 +67,7 @@ class Keeper:
         wanted: dict[str, Callable[[], Child]] = {
             f"worker-{region}": partial(self._site.worker, region) for region in regions
         }
-        return wanted | {"beat": partial(self._site.beat, self._path)}
+        return {**wanted, "beat": partial(self._site.beat, self._path), **self._others}
 
     def _start(self, name: str, start: Callable[[], Child]) -> None:
         now_s = time.monotonic()

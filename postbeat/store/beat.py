@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.commands.core import Script
@@ -14,15 +15,18 @@ from postbeat.delivery import Outcome
 from postbeat.elements import MailboxElement, SmtpElement
 from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
 from postbeat.profile import Profile
+from postbeat.publicfacts import public_facts
 from postbeat.results import Result
 from postbeat.slots import Polled
-from postbeat.store import keys, records
+from postbeat.store import keys, records, summary
 from postbeat.store.records import Pending
 from postbeat.store.wake import needs_reader_call
 
 QUEUE_SLACK = 10  # messages of a queue beyond those that may be of use
 SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
 BATCH = 500  # mailboxes asked about in one exchange
+RAW_KEPT_S = 2 * 86_400  # the log of a pair that has left the profile; it is folded more often than that
+ROLLUP_KEPT_S = 400 * 86_400  # and its rollups, where they have no end yet
 LOST_KEPT_US = 86_400_000_000  # a message that was lost, and got no result, is forgotten so long after
 
 
@@ -48,6 +52,7 @@ class BeatStore:
         self._record = self._redis.register_script(keys.script("record"))
         self._wake = self._redis.register_script(keys.script("wake"))
         self._tidy = self._redis.register_script(keys.script("tidy"))
+        self._retire = self._redis.register_script(keys.script("retire"))
 
     def now_us(self) -> int:
         """The one clock."""
@@ -67,10 +72,33 @@ class BeatStore:
     def expect(self, profile: Profile, now_us: int) -> None:
         """Expects a first result of every pair that has none yet: a region without workers is seen."""
         scores = {str(pair): now_us + records.silence_us(element) for pair, element in profile.active()}
+        first = {str(pair): summary.first_text(element.kind) for pair, element in profile.active()}
         names = list(scores)
         for begin in range(0, len(names), 1000):
-            part = {name: scores[name] for name in names[begin : begin + 1000]}
-            self._redis.zadd(keys.EXPECTED, part, nx=True)
+            part = names[begin : begin + 1000]
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zadd(keys.EXPECTED, {name: scores[name] for name in part}, nx=True)
+                for name in part:
+                    pipe.hsetnx(keys.STATES, name, first[name])
+                pipe.execute()
+
+    def publish_profile(self, profile: Profile) -> None:
+        """Tells views what may be known of the elements of the profile in force, and of no other."""
+        facts = {name: json.dumps(public_facts(element)) for name, element in profile.elements.items()}
+        verdicts = {
+            name: summary.first_verdict_text(element.regions, element.quorum)
+            for name, element in profile.elements.items()
+            if element.active and element.poll is not None
+        }
+        gone = cast("set[str]", set(self._redis.hkeys(keys.PROFILE))) - facts.keys()
+        with self._redis.pipeline(transaction=True) as pipe:
+            if facts:
+                pipe.hset(keys.PROFILE, mapping=cast("dict[Any, Any]", facts))
+            if gone:
+                pipe.hdel(keys.PROFILE, *gone)
+            for name, text in verdicts.items():
+                pipe.hsetnx(keys.VERDICTS, name, text)
+            pipe.execute()
 
     def sweep(self, profile: Profile) -> int:
         """Turns silence into UNKNOWN results. Returns how many were recorded.
@@ -84,7 +112,7 @@ class BeatStore:
             pair = Pair.parse(name)
             element = _polled(profile, pair)
             if element is None:
-                self._retire(member)
+                self._leave(member)
             elif half:
                 recorded += self._unread(profile, element, pair, now_us)
             else:
@@ -157,14 +185,14 @@ class BeatStore:
     def _due(self, key: str, now_us: int) -> list[str]:
         return cast("list[str]", self._redis.zrangebyscore(key, 0, now_us, start=0, num=SWEEP_LIMIT))
 
-    def _retire(self, member: str) -> None:
-        with self._redis.pipeline() as pipe:
-            pipe.zrem(keys.EXPECTED, member)
-            if "/" not in member:
-                pipe.delete(keys.pair(member))
-                for phase in Phase:
-                    pipe.hdel(keys.latest(phase), member)
-            pipe.execute()
+    def _leave(self, member: str) -> None:
+        """Forgets what was expected of a pair that has left the profile, and the pair."""
+        if "/" in member:
+            self._redis.zrem(keys.EXPECTED, member)
+            return
+        names = [keys.pair(member), keys.STATES, keys.notable(member), keys.timing(member), keys.raw(member)]
+        names += [keys.rollup(member), keys.EXPECTED, keys.VERDICTS, keys.EVENTS, *map(keys.latest, Phase)]
+        self._retire(keys=names, args=[member, RAW_KEPT_S, ROLLUP_KEPT_S])
 
     def _silent_pair(self, element: Polled, pair: Pair, now_us: int) -> int:
         """The poll after the last one did not come in time; if long silence was slept over, several."""

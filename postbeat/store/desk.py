@@ -120,10 +120,13 @@ class Desk:
     async def settled(self) -> dict[str, tuple[int, str]]:
         """The messages that were found lately, by poll id, oldest first: attempt and place."""
         seconds, _ = await self._redis.time()
-        since_us = (int(seconds) - SETTLED_S) * 1_000_000
-        found = await self._redis.zrangebyscore(keys.settled(self._mailbox), since_us, "+inf")
-        parts = (entry.split(" ", 2) for entry in cast("list[str]", found))
-        return {poll: (int(attempt), place) for poll, attempt, place in parts}
+        found = cast("list[str]", await self._redis.lrange(keys.settled(self._mailbox), 0, -1))
+        parts = (entry.split(" ", 3) for entry in found)
+        return {
+            poll: (int(attempt), place)
+            for at_s, poll, attempt, place in parts
+            if int(at_s) >= int(seconds) - SETTLED_S
+        }
 
     async def record(self, result: Result, following: Pending | None = None, place: str = "") -> bool:
         """Records a read: its message is pending no more.

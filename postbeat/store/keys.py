@@ -2,17 +2,32 @@
 
 | key | type | what |
 | --- | --- | --- |
-| postbeat:pair:PAIR | hash | level, since_us, why, the level of each phase, outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME`` |
+| postbeat:pair:PAIR | hash | level, since_us, the level of each phase, outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME``; streak_level and streak (polls in a row of one level), confirmed, failures, failed_since_us, quorum, confirmpolls |
+| postbeat:states | hash | pair -> where it stands, in short: the JSON array of :class:`postbeat.store.summary.PairSummary` |
 | postbeat:latest:PHASE | hash | pair -> the latest result of that phase |
+| postbeat:notable:PAIR | list | the last results that were not GOOD or changed the level, whole |
+| postbeat:raw:PAIR | stream | every result as figures (field ``f``), until it is folded and not of the newest |
+| postbeat:rollup:PAIR | hash | hours, days (packed, in pieces ``hours``, ``hours:1``, ...), upto (the last entry of the raw log that is in them), ``log:ID`` (entries of about a day that are folded, packed) |
+| postbeat:timing:PAIR | hash | ``TIMING:BUCKET`` -> how many results, ``TIMING:sum`` -> their sum (us), for ever growing |
 | postbeat:results | stream | every result |
-| postbeat:events | stream | every change of a level, and every outcome that is news |
+| postbeat:events | stream | every change of a level or a verdict, and every outcome that is news |
+| postbeat:verdicts | hash | element -> JSON: verdict, since_us, quorum, regions with their confirmed level |
+| postbeat:profile | hash | element -> JSON: what may be known of it, of the profile in force |
+| postbeat:maintenance | hash | id -> JSON: a window of maintenance that was announced by hand |
+| postbeat:workers | hash | worker process -> JSON: what it told of itself last |
+| postbeat:beat | hash | what beat told of itself last |
+| postbeat:region:REGION | hash | figures of a region's workers: queue wait and loop lag by bucket, expired polls |
+| postbeat:sink:NAME | hash | where a sink of events stands in their stream, and its tries |
+| postbeat:sink-open:NAME | hash | the problems that a sink was told of, and that are not over |
+| postbeat:sink-dead:NAME | stream | events that a sink did not take, and why |
+| postbeat:sink-lease:NAME | string | the token of the process that serves a sink (expires) |
 | postbeat:expected | zset | pair and pair/read -> the time (us) from which silence counts |
 | postbeat:open | zset | polls passed over by a later one -> the time (us) from which their silence counts |
 | postbeat:seen:POLL | string | this poll's send or check is recorded (expires) |
 | postbeat:pending:MAILBOX | hash | poll -> message that the reader should find |
 | postbeat:awaited:MAILBOX | hash | poll -> message whose read is recorded, and which may still turn up |
 | postbeat:lost-at:MAILBOX | zset | awaited polls -> the time (us) from which the message counts as lost |
-| postbeat:settled:MAILBOX | zset | polls whose message was found, with attempt and place -> when (us) |
+| postbeat:settled:MAILBOX | list | when a message was found (s), its poll, attempt and place, the oldest first |
 | postbeat:copies:MAILBOX | zset | further copies of messages, recorded as duplicates -> when (us) |
 | postbeat:lease:MAILBOX | string | the token of the reader that holds the mailbox (expires) |
 | postbeat:turns:MAILBOX | zset | checks that wait for the lease, named in the order they came -> alive until (us; expires) |
@@ -36,8 +51,17 @@ RESULTS = "postbeat:results"
 EVENTS = "postbeat:events"
 EXPECTED = "postbeat:expected"
 OPEN = "postbeat:open"
+STATES = "postbeat:states"
+VERDICTS = "postbeat:verdicts"
+PROFILE = "postbeat:profile"
+MAINTENANCE = "postbeat:maintenance"
+WORKERS = "postbeat:workers"
+BEAT = "postbeat:beat"
 MAILBOXES = "postbeat:mailboxes"
 CURSOR = "postbeat:cursor"
+
+# What scripts consist of besides what all of them share.
+_PARTS = {"record": ("verdict", "standing"), "retire": ("verdict",)}
 
 
 def pair(name: str) -> str:
@@ -48,6 +72,51 @@ def pair(name: str) -> str:
 def latest(phase: Phase) -> str:
     """The latest results of a phase."""
     return f"postbeat:latest:{phase}"
+
+
+def notable(pair: str) -> str:
+    """The last results of a pair that are worth a look."""
+    return f"postbeat:notable:{pair}"
+
+
+def raw(pair: str) -> str:
+    """The log of a pair's figures."""
+    return f"postbeat:raw:{pair}"
+
+
+def rollup(pair: str) -> str:
+    """The rollups of a pair."""
+    return f"postbeat:rollup:{pair}"
+
+
+def timing(pair: str) -> str:
+    """The histograms of a pair's timings."""
+    return f"postbeat:timing:{pair}"
+
+
+def region(name: str) -> str:
+    """The figures of a region's workers."""
+    return f"postbeat:region:{name}"
+
+
+def sink(name: str) -> str:
+    """Where a sink of events stands."""
+    return f"postbeat:sink:{name}"
+
+
+def sink_open(name: str) -> str:
+    """The problems that a sink was told of."""
+    return f"postbeat:sink-open:{name}"
+
+
+def sink_dead(name: str) -> str:
+    """The events that a sink did not take."""
+    return f"postbeat:sink-dead:{name}"
+
+
+def sink_lease(name: str) -> str:
+    """The lease of a sink."""
+    return f"postbeat:sink-lease:{name}"
 
 
 def seen(poll: str) -> str:
@@ -111,6 +180,7 @@ def bell(process: str) -> str:
 
 
 def script(name: str) -> str:
-    """The Lua text of a script of this package, with the functions that all of them share before it."""
+    """The Lua text of a script of this package, after the functions that it shares with others."""
     folder = resources.files("postbeat.store")
-    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+    parts = ("common", *_PARTS.get(name, ()), name)
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)

@@ -22,7 +22,7 @@ from postbeat.results import AnyEvent
 from postbeat.store import keys
 from postbeat.store.scripts import Scripts
 from postbeat.store.streams import parse_event
-from postbeat.store.summary import ElementFacts, element_facts, element_verdict
+from postbeat.store.summary import ElementFacts, element_facts, element_verdicts
 
 CONNECTIONS = 256
 WAIT_S = 20  # for a connection to be free
@@ -153,7 +153,7 @@ class Outbox:
         if region:
             return str(await self._redis.hget(keys.pair(f"{element}@{region}"), "level") or "")
         text = await self._redis.hget(keys.VERDICTS, element)
-        return str(element_verdict(element, str(text)).verdict) if text else ""
+        return element_verdicts({element: str(text)})[0].verdict if text else ""
 
     async def first_tried(self, event: str, now_us: int, error: str) -> int:
         """Notes that an event was not taken just now; when it was tried first."""

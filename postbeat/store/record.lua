@@ -1,69 +1,90 @@
 -- Records the result of one phase of a poll, once. All that follows from it happens here, in one step: the count,
--- the latest result, the level (compare and set), the next expected time, where the message stands, and an event
--- when the level changed or the outcome is news.
+-- the log of figures, the latest result, the level (compare and set), the next expected time, where the message
+-- stands, the verdict on the element, and events when a level or the verdict changed or the outcome is news.
 --
 -- KEYS  1 pair            hash   what is known of this element in this region
 --       2 latest          hash   pair -> latest result of this phase
 --       3 results         stream
 --       4 events          stream
 --       5 expected        zset   pair, pair/read -> the time from which its silence counts
+--       6 raw             stream the pair's figures         7 timing  hash   its histograms
+--       8 states          hash   pair -> short state        9 notable list   its results that are worth a look
+--      10 verdicts        hash   element -> verdict
 --   send, check:
---       6 open            zset   polls passed over by a later one -> the time from which their silence counts
---       7 seen            string of this poll
---       8 mailboxes       hash   mailbox -> how to wake its reader
---       9 pending         hash   poll -> what the reader needs       10 lease string
+--      11 open            zset   polls passed over by a later one -> the time from which their silence counts
+--      12 seen            string of this poll
+--      13 mailboxes       hash   mailbox -> how to wake its reader
+--      14 pending         hash   poll -> what the reader needs       15 lease string
 --   read, after:
---       6 lease           string of the mailbox
---       7 pending         hash   8 awaited hash   9 lost-at zset   10 settled zset   11 copies zset
--- ARGV  1 phase  2 pair  3 slot  4 level  5 message  6 result  7 now_us  8 has_read (1|0)  9 outcome
+--      11 lease           string of the mailbox
+--      12 pending         hash   13 awaited hash   14 lost-at zset   15 settled list   16 copies zset
+-- ARGV  1 phase  2 pair  3 slot  4 level  5 message  6 result  7 now_us  8 has_read (1|0)  9 outcome  10 kind
+--      11 figures  12 nothing more of this poll comes (1|0)  13, 14, 15 the fault's stage, code, side ("": none)
+--      16 responseTime  17 uploadTime  18 timeToDeliver  19 totalTime  20 end of the certificate ("": unknown), in us
 --   send, check:
---       10 interval_us  11 silent_at_us  12 seen_for_s  13 silent polls more than this one
---       14 mailbox ("": none is concerned)  15 how to wake  16 pending entry ("": no mail is on its way)
---       17 read_silent_at_us
+--      21 interval_us  22 silent_at_us  23 seen_for_s  24 silent polls more than this one
+--      25 mailbox ("": none is concerned)  26 how to wake  27 pending entry ("": no mail is on its way)
+--      28 read_silent_at_us  29 quorum  30 confirmpolls
 --   read, after:
---       10 lease token ("" stands for: nobody holds the lease)  11 attempt (0: that of the entry)  12 place
---       13 entry that becomes awaited ("": none)  14 lost_at_us  15 name of the copy
+--      21 lease token ("" stands for: nobody holds the lease)  22 attempt (0: that of the entry)  23 place
+--      24 entry that becomes awaited ("": none)  25 lost_at_us  26 name of the copy  27 to 30 unused
+--   31 ... field and increment of the histograms
 -- Returns {1} when recorded, {0} when it was recorded before or nobody waits for it, {-1} when the lease is lost.
 
 local phase, pair, slot, level, message = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local result, now_us, has_read, outcome = ARGV[6], ARGV[7], ARGV[8] == '1', ARGV[9]
 local poll = pair .. '#' .. ARGV[3]
-local RESULTS, EVENTS, GAP = 100000, 20000, 1000
+local starts_poll = phase == 'send' or phase == 'check'
+local RESULTS, EVENTS, RAW, NOTABLE, GAP = 10000, 20000, 20000, 4, 1000
 local KEPT, KEPT_S = 10000, 3600 -- settled messages and copies
+local quorum_changed = false
+
+-- Polls between the last one and this one may still be running: they are open until their silence counts.
+local function open_passed(last, missed)
+  for passed = math.max(last + 1, slot - GAP), slot - 1 - missed do
+    redis.call('ZADD', KEYS[11], 'NX', ARGV[22], pair .. '#' .. whole(passed))
+  end
+end
 
 local function poll_bookkeeping()
-  if not redis.call('SET', KEYS[7], '1', 'NX', 'EX', ARGV[12]) then
-    redis.call('ZREM', KEYS[6], poll)
+  if not redis.call('SET', KEYS[12], '1', 'NX', 'EX', ARGV[23]) then
+    redis.call('ZREM', KEYS[11], poll)
     return 0
   end
-  local grid = redis.call('HMGET', KEYS[1], 'slot', 'interval_us')
-  local last = tonumber(grid[1] or '')
-  if grid[2] and grid[2] ~= ARGV[10] then
+  local last = tonumber(state.slot or '')
+  if state.interval_us and state.interval_us ~= ARGV[21] then
     -- Slots are counted in intervals: with another interval they start anew, far below or above.
-    redis.call('HDEL', KEYS[1], 'at:send', 'at:read', 'at:after', 'at:check')
+    for _, name in ipairs({ 'at:send', 'at:read', 'at:after', 'at:check', 'at:poll' }) do
+      redis.call('HDEL', KEYS[1], name)
+      state[name] = nil
+    end
     last = nil
   end
   if last and slot <= last then
-    redis.call('ZREM', KEYS[6], poll)
+    redis.call('ZREM', KEYS[11], poll)
     return 1
   end
-  local missed = tonumber(ARGV[13])
+  local missed = tonumber(ARGV[24])
   if last then
-    -- Polls between the last one and this one may still be running: they are open until their silence counts.
-    for passed = math.max(last + 1, slot - GAP), slot - 1 - missed do
-      redis.call('ZADD', KEYS[6], 'NX', ARGV[11], pair .. '#' .. whole(passed))
-    end
+    open_passed(last, missed)
+  else
+    redis.call('PERSIST', KEYS[6]) -- of a pair that is back in the profile
   end
   if missed > 0 then
-    redis.call('HINCRBY', KEYS[1], 'n:' .. phase .. ':UNKNOWN', whole(missed))
+    add('n:' .. phase .. ':UNKNOWN', missed)
   end
-  redis.call('HSET', KEYS[1], 'slot', ARGV[3], 'interval_us', ARGV[10], 'reads', ARGV[8])
-  redis.call('ZADD', KEYS[5], ARGV[11], pair)
+  quorum_changed = state.quorum ~= ARGV[29]
+  set('slot', ARGV[3])
+  set('interval_us', ARGV[21])
+  set('reads', ARGV[8])
+  set('quorum', ARGV[29])
+  set('confirmpolls', ARGV[30])
+  redis.call('ZADD', KEYS[5], ARGV[22], pair)
   return 1
 end
 
--- Adds to what is kept for a time and up to a number; whether it was not there.
-local function keep(key, name)
+-- Keeps the name of a further copy for a time, and up to a number of them; whether it was not there.
+local function keep_copy(key, name)
   local at_us = clock_us()
   redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(at_us - KEPT_S * 1000000))
   local added = redis.call('ZADD', key, 'NX', whole(at_us), name)
@@ -72,21 +93,28 @@ local function keep(key, name)
   return added
 end
 
+-- Each message is settled once, in the order of time: a list says so in a third of a sorted set's memory.
 local function settle(entry)
-  local attempt = ARGV[11] ~= '0' and ARGV[11] or whole(cjson.decode(entry)[2])
-  keep(KEYS[10], poll .. ' ' .. attempt .. ' ' .. ARGV[12])
+  local key, now_s = KEYS[15], math.floor(clock_us() / 1000000)
+  local attempt = ARGV[22] ~= '0' and ARGV[22] or whole(cjson.decode(entry)[2])
+  redis.call('RPUSH', key, whole(now_s) .. ' ' .. poll .. ' ' .. attempt .. ' ' .. ARGV[23])
+  redis.call('LTRIM', key, -KEPT, -1)
+  while tonumber(string.match(redis.call('LINDEX', key, 0), '^%d+')) < now_s - KEPT_S do
+    redis.call('LPOP', key)
+  end
+  redis.call('EXPIRE', key, KEPT_S)
 end
 
 local function read_bookkeeping()
-  local entry = redis.call('HGET', KEYS[7], poll)
+  local entry = redis.call('HGET', KEYS[12], poll)
   if not entry then
     return 0
   end
-  redis.call('HDEL', KEYS[7], poll)
+  redis.call('HDEL', KEYS[12], poll)
   redis.call('ZREM', KEYS[5], pair .. '/read')
-  if ARGV[13] ~= '' then
-    redis.call('HSET', KEYS[8], poll, ARGV[13])
-    redis.call('ZADD', KEYS[9], ARGV[14], poll)
+  if ARGV[24] ~= '' then
+    redis.call('HSET', KEYS[13], poll, ARGV[24])
+    redis.call('ZADD', KEYS[14], ARGV[25], poll)
   else
     settle(entry)
   end
@@ -95,14 +123,14 @@ end
 
 local function after_bookkeeping()
   if outcome == 'duplicated' then
-    return keep(KEYS[11], ARGV[15])
+    return keep_copy(KEYS[16], ARGV[26])
   end
-  local entry = redis.call('HGET', KEYS[8], poll)
+  local entry = redis.call('HGET', KEYS[13], poll)
   if not entry then
     return 0
   end
-  redis.call('HDEL', KEYS[8], poll)
-  redis.call('ZREM', KEYS[9], poll)
+  redis.call('HDEL', KEYS[13], poll)
+  redis.call('ZREM', KEYS[14], poll)
   if outcome ~= 'lost' then
     settle(entry)
   end
@@ -110,14 +138,26 @@ local function after_bookkeeping()
 end
 
 local function bookkeeping()
-  if phase == 'send' or phase == 'check' then
+  if starts_poll then
     return poll_bookkeeping()
-  elseif not holds(KEYS[6], ARGV[10]) then
+  elseif not holds(KEYS[11], ARGV[21]) then
     return -1
   elseif phase == 'read' then
     return read_bookkeeping()
   end
   return after_bookkeeping()
+end
+
+-- Every result of a pair counts, in whatever order results come.
+local function count()
+  add('n:' .. phase .. ':' .. level, 1)
+  if outcome ~= '' then
+    add('n:outcome:' .. outcome, 1)
+  end
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', RAW, '*', 'f', ARGV[11])
+  for place = 31, #ARGV, 2 do
+    redis.call('HINCRBY', KEYS[7], ARGV[place], ARGV[place + 1])
+  end
 end
 
 -- The half of the round trip whose level this result is, or nil when it does not speak for the present: it was
@@ -127,7 +167,7 @@ local function half_spoken_for(is_newest)
   if phase ~= 'after' then
     return is_newest and phase or nil
   end
-  return outcome ~= 'duplicated' and redis.call('HGET', KEYS[1], 'at:read') == ARGV[3] and 'read' or nil
+  return outcome ~= 'duplicated' and state['at:read'] == ARGV[3] and 'read' or nil
 end
 
 local severity = { GOOD = 0, MARGINAL = 1, UNKNOWN = 2, FAILED = 3 }
@@ -141,65 +181,143 @@ local function merged(send, read)
 end
 
 local function level_now()
-  local halves = redis.call('HMGET', KEYS[1], 'send', 'read')
-  if phase == 'check' or (phase == 'send' and ARGV[16] == '' and not halves[2]) then
+  if phase == 'check' or (phase == 'send' and ARGV[27] == '' and not state.read) then
     return level -- no message is on its way, and nothing was ever read: there is only this to tell
   end
-  return merged(halves[1] or 'UNKNOWN', halves[2] or 'UNKNOWN')
+  return merged(state.send or 'UNKNOWN', state.read or 'UNKNOWN')
 end
 
+-- What is told of the pair in words comes from this result.
+local function tell(short)
+  short[WHY], short[PHASE], short[STAGE], short[CODE], short[SIDE] = message, phase, ARGV[13], ARGV[14], ARGV[15]
+end
+
+-- The newest figures of each half; the end of a certificate is known until another one is seen.
+local function take_figures(short, half)
+  if starts_poll then
+    short[RESPONSE] = tonumber(ARGV[16]) or cjson.null
+    short[UPLOAD] = tonumber(ARGV[17]) or cjson.null
+    short[TOTAL] = tonumber(ARGV[19]) or cjson.null
+    short[EXPIRES] = ARGV[20] ~= '' and ARGV[20] or short[EXPIRES]
+  elseif half then
+    short[DELIVER] = tonumber(ARGV[18]) or cjson.null
+  end
+end
+
+-- Returns the level of the pair before and after this result.
+local function take_level(short, half)
+  local before = state.level or 'UNKNOWN'
+  if not half then
+    return before, before
+  end
+  set(half, level)
+  local after = level_now()
+  if after ~= before then
+    set('level', after)
+    set('since_us', now_us)
+    tell(short)
+  elseif level == after and (half == 'read' or not has_read or level ~= 'GOOD') then
+    -- The text of the half that the level comes from; where both are GOOD, that of the read, which says more.
+    tell(short)
+  end
+  return before, after
+end
+
+-- A poll counts when nothing more of it comes; what comes after all corrects the last one that was counted.
+local function take_poll(half, before, after)
+  if not half then
+    return
+  elseif phase ~= 'after' then
+    if ARGV[12] == '1' and slot > tonumber(state['at:poll'] or '-1') then
+      count_poll(ARGV[3], after, now_us)
+    end
+  elseif after ~= before and state['at:poll'] and after ~= state.streak_level then
+    correct_poll(after, now_us)
+  end
+end
+
+local function append_event(before, after)
+  local entry = { 'pair', pair, 'was', before, 'level', after, 'at_us', now_us, 'poll', poll, 'phase', phase,
+    'message', message, 'outcome', outcome }
+  if ARGV[14] ~= '' then
+    for place, name in ipairs({ 'stage', 'code', 'side' }) do
+      entry[#entry + 1] = name
+      entry[#entry + 1] = ARGV[12 + place]
+    end
+  end
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', EVENTS, '*', unpack(entry))
+end
+
+local function keep_short(short)
+  short[KIND] = starts_poll and ARGV[10] or 'smtp' -- only mail that was sent is read
+  if starts_poll then
+    short[POLLS] = short[POLLS] + 1 + tonumber(ARGV[24])
+  end
+  if short[AT] == cjson.null or tonumber(short[AT]) < tonumber(now_us) then
+    short[AT] = now_us
+  end
+  short[LEVEL], short[SINCE] = state.level or 'UNKNOWN', text_or_null(state.since_us)
+  short[OUTCOME], short[CONFIRMED] = text_or_null(state.outcome), state.confirmed or 'UNKNOWN'
+  short[FAILURES], short[FAILED_SINCE] = tonumber(state.failures or '0'), text_or_null(state.failed_since_us)
+  redis.call('HSET', KEYS[8], pair, cjson.encode(short))
+end
+
+-- The standing of a pair that is in the profile, and the events.
+local function standing()
+  local newest = tonumber(state['at:' .. phase] or '-1')
+  local is_newest = newest <= slot and slot <= tonumber(state.slot)
+  if is_newest then
+    set('at:' .. phase, ARGV[3])
+    redis.call('HSET', KEYS[2], pair, result)
+  end
+  local half, short = half_spoken_for(is_newest), load_short(KEYS[8], pair)
+  local confirmed = state.confirmed
+  local before, after = take_level(short, half)
+  take_poll(half, before, after)
+  local is_news = phase == 'after' or outcome == 'out-of-order'
+  if half and outcome ~= '' then
+    is_news = is_news or (outcome ~= 'delivered' and outcome ~= (state.outcome or ''))
+    set('outcome', outcome)
+  end
+  if is_newest or half then
+    take_figures(short, half)
+  end
+  keep_short(short)
+  save_state(KEYS[1])
+  if after ~= before or is_news then
+    append_event(before, after)
+  end
+  if after ~= before or level ~= 'GOOD' then
+    redis.call('LPUSH', KEYS[9], result)
+    redis.call('LTRIM', KEYS[9], 0, NOTABLE - 1)
+  end
+  if state.confirmed and (state.confirmed ~= confirmed or quorum_changed) then
+    local element, region = string.match(pair, '^(.*)@(.*)$')
+    local quorum = (quorum_changed or not confirmed) and state.quorum or nil
+    local cause = { poll = poll, at_us = now_us, message = message }
+    vote(KEYS[10], KEYS[4], element, region, state.confirmed, quorum, cause)
+  end
+end
+
+load_state(KEYS[1])
 local taken = bookkeeping()
 if taken ~= 1 then
   return { taken }
 end
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', RESULTS, '*', 'r', result)
-
-local sent = tonumber(redis.call('HGET', KEYS[1], 'slot') or '')
-if not sent then
+if not state.slot then
   return { 1 } -- a message of a pair that has left the profile since
 end
-redis.call('HINCRBY', KEYS[1], 'n:' .. phase .. ':' .. level, 1)
-if outcome ~= '' then
-  redis.call('HINCRBY', KEYS[1], 'n:outcome:' .. outcome, 1)
-end
+count()
+standing()
 
-local newest = tonumber(redis.call('HGET', KEYS[1], 'at:' .. phase) or '-1')
-local is_newest = newest <= slot and slot <= sent
-if is_newest then
-  redis.call('HSET', KEYS[1], 'at:' .. phase, ARGV[3])
-  redis.call('HSET', KEYS[2], pair, result)
-end
-local told = redis.call('HMGET', KEYS[1], 'level', 'outcome')
-local before, outcome_before = told[1] or 'UNKNOWN', told[2] or ''
-local after = before
-local is_news = phase == 'after' or outcome == 'out-of-order'
-local half = half_spoken_for(is_newest)
-if half then
-  redis.call('HSET', KEYS[1], half, level)
-  after = level_now()
-  if after ~= before then
-    redis.call('HSET', KEYS[1], 'level', after, 'since_us', now_us, 'why', message)
-  elseif level == after and (half == 'read' or not has_read or level ~= 'GOOD') then
-    -- The text of the half that the level comes from; where both are GOOD, that of the read, which says more.
-    redis.call('HSET', KEYS[1], 'why', message)
-  end
-  if outcome ~= '' then
-    redis.call('HSET', KEYS[1], 'outcome', outcome)
-    is_news = is_news or (outcome ~= 'delivered' and outcome ~= outcome_before)
-  end
-end
-if after ~= before or is_news then
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', EVENTS, '*', 'pair', pair, 'was', before, 'level', after,
-    'at_us', now_us, 'poll', poll, 'phase', phase, 'message', message, 'outcome', outcome)
-end
-
-if phase ~= 'send' and phase ~= 'check' or ARGV[14] == '' then
+if not starts_poll or ARGV[25] == '' then
   return { 1 }
 end
-redis.call('HSET', KEYS[8], ARGV[14], ARGV[15])
-if ARGV[16] ~= '' then
-  redis.call('HSET', KEYS[9], poll, ARGV[16])
-  redis.call('ZADD', KEYS[5], 'NX', ARGV[17], pair .. '/read')
-  ring(KEYS[10], ARGV[14], ARGV[16])
+redis.call('HSET', KEYS[13], ARGV[25], ARGV[26])
+if ARGV[27] ~= '' then
+  redis.call('HSET', KEYS[14], poll, ARGV[27])
+  redis.call('ZADD', KEYS[5], 'NX', ARGV[28], pair .. '/read')
+  ring(KEYS[15], ARGV[25], ARGV[27])
 end
 return { 1 }

@@ -6,15 +6,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from postbeat import codec, slots
+from postbeat import codec, histogram, slots
 from postbeat.elements import SmtpElement
+from postbeat.figures import TIMINGS, Figures, figures_of
 from postbeat.model import Phase, Poll
 from postbeat.results import Result
+from postbeat.servicelevels import for_reads
 from postbeat.slots import Polled
 from postbeat.store import keys
 
 SILENT_INTERVALS = 2.5
 GRACE_US = 5_000_000  # for the way through the queue and into Redis
+
+SHORT_TIMES = ("responseTime", "uploadTime", "timeToDeliver", "totalTime")  # of the short state of a pair
 
 Call = tuple[list[str], list[str | int]]  # KEYS and ARGV
 
@@ -24,7 +28,8 @@ class Pending:
     """A message on its way to a mailbox. Times are our one clock's, in microseconds.
 
     It should be there by ``expires_at_us``, and counts as lost from ``lost_at_us`` on. ``uncertainty_us`` is
-    that of the sender's clock when the server accepted the message.
+    that of the sender's clock when the server accepted the message. ``servicelevels`` are the rules for what
+    becomes of it (:func:`postbeat.servicelevels.for_reads`).
     """
 
     poll: Poll
@@ -33,17 +38,19 @@ class Pending:
     expires_at_us: int
     lost_at_us: int
     uncertainty_us: int = 0
+    servicelevels: str = ""
 
     def dumps(self) -> str:
         """One line of JSON."""
         times_us = (self.accepted_at_us, self.expires_at_us, self.lost_at_us, self.uncertainty_us)
-        return json.dumps([str(self.poll), self.attempt, *times_us])
+        rules = (self.servicelevels,) if self.servicelevels else ()
+        return json.dumps([str(self.poll), self.attempt, *times_us, *rules])
 
     @classmethod
     def loads(cls, text: str | bytes) -> Pending:
         """What :meth:`dumps` wrote."""
-        poll, *numbers = json.loads(text)
-        return cls(Poll.parse(poll), *numbers)
+        poll, *others = json.loads(text)
+        return cls(Poll.parse(poll), *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ def pending_of(element: SmtpElement, result: Result, uncertainty_us: int = 0) ->
         expires_at_us=attempt.accepted_at_us + round(element.delivertimeout * 1e6),
         lost_at_us=attempt.accepted_at_us + round(element.losttimeout * 1e6),
         uncertainty_us=uncertainty_us,
+        servicelevels=for_reads(element.servicelevels) if element.servicelevels else "",
     )
 
 
@@ -124,10 +132,11 @@ def poll_call(
     seen_for_s = 2 * (silent_us + interval_us) // 1_000_000 + 60
     names = [*_names(result), keys.OPEN, keys.seen(str(result.poll)), keys.MAILBOXES]
     names += [keys.pending(mailbox), keys.lease(mailbox)]
-    values = _values(result, has_read=reads)
+    figures = figures_of(result, terminal=pending is None)
+    values = _values(result, figures, has_read=reads)
     values += [interval_us, result.at_us + silent_us, seen_for_s, silent_polls]
     values += [mailbox, wake, pending.dumps() if pending else "", result.at_us + delivers_us + silent_us]
-    return names, values
+    return names, [*values, element.quorum, element.confirmpolls, *_increments(result, figures)]
 
 
 def message_call(
@@ -153,33 +162,70 @@ def message_call(
     """
     names = [*_names(result), keys.lease(mailbox), keys.pending(mailbox), keys.awaited(mailbox)]
     names += [keys.lost_at(mailbox), keys.settled(mailbox), keys.copies(mailbox)]
-    values = [*_values(result, has_read=True), token, attempt, place]
+    figures = figures_of(result, terminal=result.phase is Phase.READ)
+    values = [*_values(result, figures, has_read=True), token, attempt, place]
     values += [following.dumps(), following.lost_at_us] if following else ["", 0]
-    return names, [*values, copy]
+    return names, [*values, copy, "", "", "", "", *_increments(result, figures)]
 
 
 def _names(result: Result) -> list[str]:
+    pair = str(result.poll.pair)
     return [
-        keys.pair(str(result.poll.pair)),
+        keys.pair(pair),
         keys.latest(result.phase),
         keys.RESULTS,
         keys.EVENTS,
         keys.EXPECTED,
+        keys.raw(pair),
+        keys.timing(pair),
+        keys.STATES,
+        keys.notable(pair),
+        keys.VERDICTS,
     ]
 
 
-def _values(result: Result, *, has_read: bool) -> list[Any]:
+def _values(result: Result, figures: Figures, *, has_read: bool) -> list[Any]:
+    fault, attempt = result.fault, result.decisive
+    expires_at_us = attempt.tls.expires_at_us if attempt is not None and attempt.tls is not None else None
     return [
         result.phase.value,
         str(result.poll.pair),
         result.poll.slot,
         result.level.value,
         result.message,
-        codec.encode(result),
+        codec.pack(result),
         result.at_us,
         int(has_read),
         result.outcome.value if result.outcome else "",
+        result.kind.value,
+        figures.dumps(),
+        int(figures.terminal),
+        *((fault.stage, fault.code.value, fault.side.value) if fault is not None else ("", "", "")),
+        *(_time_us(result, figures, name) for name in SHORT_TIMES),
+        "" if expires_at_us is None else expires_at_us,
     ]
+
+
+def _time_us(result: Result, figures: Figures, name: str) -> int | str:
+    """A time of a result as it was measured, where its figures have it, else ""."""
+    if name not in figures.times_us:
+        return ""
+    if name == "timeToDeliver":
+        return result.delivery.to_deliver_us if result.delivery is not None else ""
+    attempt = result.decisive
+    if attempt is None:
+        return ""
+    return attempt.total_us if name == "totalTime" else attempt.times_us[name]
+
+
+def _increments(result: Result, figures: Figures) -> list[str | int]:
+    """Fields of the hash of histograms, and by how much they grow."""
+    grown: list[str | int] = []
+    for place, name in enumerate(TIMINGS):
+        time_us = _time_us(result, figures, name)
+        if isinstance(time_us, int):
+            grown += (f"{place}:{histogram.index(time_us)}", 1, f"{place}:sum", time_us)
+    return grown
 
 
 def phase_of(element: Polled) -> Phase:

@@ -11,11 +11,22 @@ from redis import Redis
 
 from postbeat import codec
 from postbeat.delivery import MailboxFacts, Outcome
-from postbeat.model import Level, Pair, Phase, Poll
-from postbeat.results import Event, Result
+from postbeat.model import Level, Pair, Phase
+from postbeat.results import AnyEvent, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
+from postbeat.store.streams import parse_event
+from postbeat.store.summary import (
+    ElementFacts,
+    ElementVerdict,
+    PairSummary,
+    element_facts,
+    element_verdicts,
+    summaries,
+)
 from postbeat.store.wake import parse_wake
+
+__all__ = ["ElementFacts", "ElementVerdict", "MailboxState", "PairState", "PairSummary", "ViewStore"]
 
 BLOCK_MS = 500  # how long a stream is waited for at a time; the caller gets a chance to end in between
 PAGE = 1000  # entries read from a stream at a time
@@ -77,26 +88,76 @@ class ViewStore:
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
+            url,
+            decode_responses=True,
+            encoding_errors="surrogateescape",  # results are bytes
+            socket_timeout=10,
+            socket_connect_timeout=5,
         )
 
     def close(self) -> None:
         """Closes the connections."""
         self._redis.close()
 
-    def states(self) -> list[PairState]:
+    def overview(self) -> list[PairSummary]:
+        """Every pair that is expected to give results, in short and in no order: quick for many thousands."""
+        return summaries(cast("dict[str, str]", self._redis.hgetall(keys.STATES)))
+
+    def verdicts(self) -> list[ElementVerdict]:
+        """The verdict on every element that is expected to give results, in the order of names."""
+        stored = cast("dict[str, str]", self._redis.hgetall(keys.VERDICTS))
+        return element_verdicts({element: stored[element] for element in sorted(stored)})
+
+    def profile(self) -> dict[str, ElementFacts]:
+        """What may be known of the elements of the profile in force, by name in the order of names."""
+        stored = cast("dict[str, str]", self._redis.hgetall(keys.PROFILE))
+        return {name: element_facts(stored[name]) for name in sorted(stored)}
+
+    def pairs(self) -> list[Pair]:
         """Every pair that is expected to give results, in the order of names."""
         members = cast("list[str]", self._redis.zrange(keys.EXPECTED, 0, -1))
-        names = sorted({member.removesuffix("/read") for member in members})
+        return [Pair.parse(name) for name in sorted({member.removesuffix("/read") for member in members})]
+
+    def states(self) -> list[PairState]:
+        """Every pair that is expected to give results, with its latest results, in the order of names."""
+        pairs = self.pairs()
         latest = {phase: self._latest(phase) for phase in Phase}
         with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.hgetall(keys.pair(name))
-            hashes = cast("list[dict[str, str]]", pipe.execute())
+            pipe.hgetall(keys.STATES)
+            for pair in pairs:
+                pipe.hgetall(keys.pair(str(pair)))
+            short, *hashes = pipe.execute()
+        shorts = {summary.pair: summary for summary in summaries(short)}
         return [
-            _state(Pair.parse(name), fields, {phase: found.get(name) for phase, found in latest.items()})
-            for name, fields in zip(names, hashes, strict=True)
+            _state(
+                pair,
+                fields,
+                shorts.get(pair),
+                {phase: found.get(str(pair)) for phase, found in latest.items()},
+            )
+            for pair, fields in zip(pairs, hashes, strict=True)
         ]
+
+    def state(self, pair: Pair) -> PairState | None:
+        """One pair with its latest results; None where none is expected of it."""
+        name = str(pair)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zscore(keys.EXPECTED, name)
+            pipe.zscore(keys.EXPECTED, f"{name}/read")
+            pipe.hget(keys.STATES, name)
+            pipe.hgetall(keys.pair(name))
+            for phase in Phase:
+                pipe.hget(keys.latest(phase), name)
+            polled, read, short, fields, *latest = pipe.execute()
+        if polled is None and read is None:
+            return None
+        summary = summaries({name: short})[0] if short else None
+        return _state(pair, fields, summary, dict(zip(Phase, latest, strict=True)))
+
+    def notable(self, pair: Pair, count: int = 8) -> list[Result]:
+        """The newest results of a pair that were not GOOD or changed its level, at most 4, oldest first."""
+        stored = cast("list[str]", self._redis.lrange(keys.notable(str(pair)), 0, count - 1))
+        return [codec.decode(data) for data in reversed(stored)]
 
     def mailboxes(self) -> list[MailboxState]:
         """Every mailbox that messages were sent to or that was checked, in the order of names."""
@@ -118,9 +179,9 @@ class ViewStore:
         """The newest results that are wanted, at most ``count``, oldest first, none after ``upto``."""
         return self._newest(keys.RESULTS, count, _result, wanted, upto)
 
-    def events(self, count: int, wanted: Callable[[Event], bool], upto: str = "+") -> list[Event]:
+    def events(self, count: int, wanted: Callable[[AnyEvent], bool], upto: str = "+") -> list[AnyEvent]:
         """The newest events that are wanted, at most ``count``, oldest first, none after ``upto``."""
-        return self._newest(keys.EVENTS, count, _event, wanted, upto)
+        return self._newest(keys.EVENTS, count, parse_event, wanted, upto)
 
     def last_entry(self, key: str) -> str:
         """The id of a stream's last entry, before the first one: ``0-0``."""
@@ -131,9 +192,9 @@ class ViewStore:
         """Results as they come after an entry of the stream; None now and then while none comes."""
         return self._follow(keys.RESULTS, after, _result)
 
-    def follow_events(self, after: str) -> Iterator[Event | None]:
+    def follow_events(self, after: str) -> Iterator[AnyEvent | None]:
         """Events as they come after an entry of the stream; None now and then while none comes."""
-        return self._follow(keys.EVENTS, after, _event)
+        return self._follow(keys.EVENTS, after, parse_event)
 
     def _latest(self, phase: Phase) -> dict[str, str]:
         return cast("dict[str, str]", self._redis.hgetall(keys.latest(phase)))
@@ -142,7 +203,7 @@ class ViewStore:
         self,
         key: str,
         count: int,
-        read: Callable[[dict[str, str]], T],
+        read: Callable[[str, dict[str, str]], T],
         wanted: Callable[[T], bool],
         upto: str,
     ) -> list[T]:
@@ -151,7 +212,7 @@ class ViewStore:
         while len(found) < count:
             entries = cast("list[Any]", self._redis.xrevrange(key, last, "-", count=PAGE))
             for entry, fields in entries:
-                item = read(fields)
+                item = read(entry, fields)
                 if wanted(item):
                     found.append(item)
                 last = f"({entry}"
@@ -159,35 +220,24 @@ class ViewStore:
                 break
         return found[:count][::-1]
 
-    def _follow(self, key: str, last: str, read: Callable[[dict[str, str]], T]) -> Iterator[T | None]:
+    def _follow(self, key: str, last: str, read: Callable[[str, dict[str, str]], T]) -> Iterator[T | None]:
         while True:
             answer = cast("list[Any]", self._redis.xread({key: last}, count=PAGE, block=BLOCK_MS))
             for _, entries in answer:
                 for entry, fields in entries:
                     last = entry
-                    yield read(fields)
+                    yield read(entry, fields)
             if not answer:
                 yield None
 
 
-def _result(fields: dict[str, str]) -> Result:
+def _result(_entry: str, fields: dict[str, str]) -> Result:
     return codec.decode(fields["r"])
 
 
-def _event(fields: dict[str, str]) -> Event:
-    return Event(
-        pair=Pair.parse(fields["pair"]),
-        was=Level(fields["was"]),
-        level=Level(fields["level"]),
-        at_us=int(fields["at_us"]),
-        poll=Poll.parse(fields["poll"]),
-        phase=Phase(fields["phase"]),
-        message=fields["message"],
-        outcome=_outcome(fields.get("outcome")),
-    )
-
-
-def _state(pair: Pair, fields: dict[str, str], latest: Mapping[Phase, str | None]) -> PairState:
+def _state(
+    pair: Pair, fields: dict[str, str], short: PairSummary | None, latest: Mapping[Phase, str | None]
+) -> PairState:
     newest = {phase: codec.decode(text) for phase, text in latest.items() if text}
     round_trip = RoundTrip(
         pair,
@@ -206,15 +256,11 @@ def _state(pair: Pair, fields: dict[str, str], latest: Mapping[Phase, str | None
         round_trip,
         Level(fields.get("level", Level.UNKNOWN)),
         int(since) if since else None,
-        fields.get("why", "No result yet"),
+        short.why if short is not None else "No result yet",
         counts,
         {outcome: int(fields[name]) for outcome in Outcome if (name := f"n:outcome:{outcome}") in fields},
-        _outcome(fields.get("outcome")),
+        Outcome(outcome) if (outcome := fields.get("outcome")) else None,
     )
-
-
-def _outcome(text: str | None) -> Outcome | None:
-    return Outcome(text) if text else None
 
 
 def _mailbox(

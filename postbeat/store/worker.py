@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -15,7 +16,9 @@ from redis.exceptions import RedisError
 from postbeat import clock, codec
 from postbeat.clock import Clock
 from postbeat.elements import Imap4Element, Pop3Element, SmtpElement
+from postbeat.model import Level, Pair
 from postbeat.results import Result
+from postbeat.servicelevels import NOTHING_KNOWN, Standing
 from postbeat.store import keys, records
 from postbeat.store.bells import Bells
 from postbeat.store.desk import LEASE_MS, Desk, Lease, LeaseLostError
@@ -24,6 +27,8 @@ from postbeat.store.wake import needs_reader_call, wake_text
 
 __all__ = ["Desk", "LeaseLostError", "WorkerStore"]
 
+log = logging.getLogger(__name__)
+
 CONNECTIONS = 32  # of one process; a call takes a fraction of a millisecond
 WAIT_S = 20  # for a connection to be free
 TURN_S = 0.1  # between two questions whether it is one's turn
@@ -31,7 +36,7 @@ WAITER_MS = 1_500  # who has not asked for so long waits no more
 
 
 class WorkerStore:
-    """The store as seen from a worker. Every method may raise ``redis.exceptions.RedisError``.
+    """The store as seen from a worker. Its methods may raise ``redis.exceptions.RedisError``.
 
     ``worker`` is how views name this process; ``steady_us`` is a clock that nobody sets, in microseconds.
     """
@@ -110,6 +115,15 @@ class WorkerStore:
                 with contextlib.suppress(RedisError):
                     await self._scripts.run("leave", [keys.lease(mailbox), keys.turns(mailbox)], [token])
         return desk
+
+    async def standing(self, pair: Pair) -> Standing:
+        """How a pair stands, as far as Redis tells: never raises, as a poll goes on without."""
+        try:
+            level, failed_since = await self._redis.hmget(keys.pair(str(pair)), ["level", "failed_since_us"])
+        except RedisError as error:
+            log.warning("cannot ask how %s stands: %s", pair, error)
+            return NOTHING_KNOWN
+        return Standing(Level(str(level)) if level else None, int(failed_since) if failed_since else None)
 
     async def sample_clock(self, clock: Clock) -> None:
         """Asks Redis for the time and gives the exchange to the clock."""

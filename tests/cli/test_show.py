@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
 
+from docs.generate import on_terminal
 from tests.cli.conftest import Run, RunningSite, command, environment
 from tests.cli.test_elements import SECTIONS
 
@@ -17,11 +19,31 @@ def documents(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_status_shows_every_pair_worst_first(postbeat: Run, site: RunningSite) -> None:
-    text = postbeat("status", "--redis", site.redis_url).stdout
+def test_status_shows_every_pair_worst_first(inside: Run, site: RunningSite) -> None:
+    text = inside("status", "--redis", site.redis_url).stdout
     rows = [line.split() for line in text.splitlines()[1:]]
     assert [row[1] for row in rows] == ["FAILED"] * 2 + ["GOOD"] * 6
     assert "closed" in text.splitlines()[1]
+
+
+def test_status_shows_the_last_hours_on_a_wide_terminal_or_when_asked(inside: Run, site: RunningSite) -> None:
+    given = ("status", "--redis", site.redis_url, "--element", "out-*")
+    asked = inside(*given, "--sparkline").stdout
+    wide, narrow = (
+        on_terminal(command(*given), environment({"COLUMNS": columns, "TERM": "xterm"}))
+        for columns in ("200", "120")
+    )
+    for text in (asked, wide):
+        head, *rows = re.sub(r"\x1b\[[0-9;]*m|\r", "", text).splitlines()
+        assert re.search("availability, 24 h +responseTime, 24 h", head)
+        rows = [row for row in rows if "GOOD" in row]
+        assert len(rows) == 4
+        for row in rows:
+            assert re.search(r"[·█]█.*·+.*[▁-█] ≤ \d", row), row
+    assert "24 h" not in narrow
+    assert "24 h" not in inside(*given).stdout
+    plain, sparkling = (json.loads(inside(*given, "--json", *more).stdout) for more in ((), ("--sparkline",)))
+    assert [state.keys() for state in plain] == [state.keys() for state in sparkling]
 
 
 def test_status_as_json_has_times_counts_and_halves(postbeat: Run, site: RunningSite) -> None:
@@ -49,8 +71,8 @@ def test_status_as_json_has_times_counts_and_halves(postbeat: Run, site: Running
         assert state["send"]["fault"]["code"] == "refused"
 
 
-def test_status_shows_the_check_of_a_mailbox(postbeat: Run, site: RunningSite) -> None:
-    done = postbeat("status", "--json", "--redis", site.redis_url, "--element", "tested")
+def test_status_shows_the_check_of_a_mailbox(inside: Run, site: RunningSite) -> None:
+    done = inside("status", "--json", "--redis", site.redis_url, "--element", "tested")
     for state in json.loads(done.stdout):
         assert (state["level"], state["check"]["phase"]) == ("GOOD", "check")
         assert state["message"] == state["check"]["message"]
@@ -60,8 +82,8 @@ def test_status_shows_the_check_of_a_mailbox(postbeat: Run, site: RunningSite) -
         assert 0 < state["loginTime"] <= state["responseTime"] < state["totalTime"] < 5
 
 
-def test_each_phase_has_results_of_its_own(postbeat: Run, site: RunningSite) -> None:
-    found = documents(postbeat("results", "--json", "--redis", site.redis_url, "-n", "1000").stdout)
+def test_each_phase_has_results_of_its_own(inside: Run, site: RunningSite) -> None:
+    found = documents(inside("results", "--json", "--redis", site.redis_url, "-n", "1000").stdout)
     phases = {result["phase"] for result in found}
     assert phases == {"send", "read", "check"}
     reads = [result for result in found if result["phase"] == "read"]
@@ -74,8 +96,8 @@ def test_each_phase_has_results_of_its_own(postbeat: Run, site: RunningSite) -> 
     assert {str(check["poll"]).partition("#")[0] for check in checks} == {"tested@north", "tested@south"}
 
 
-def test_mailboxes_shows_who_reads_what(postbeat: Run, site: RunningSite) -> None:
-    done = postbeat("mailboxes", "--json", "--redis", site.redis_url)
+def test_mailboxes_shows_who_reads_what(inside: Run, site: RunningSite) -> None:
+    done = inside("mailboxes", "--json", "--redis", site.redis_url)
     boxes = {box["element"]: box for box in json.loads(done.stdout)}
     assert set(boxes) == {"in-imap4", "in-pop3", "tested"}
     for box in boxes.values():
@@ -86,14 +108,14 @@ def test_mailboxes_shows_who_reads_what(postbeat: Run, site: RunningSite) -> Non
     assert boxes["in-imap4"]["found"] > 0
     assert boxes["in-pop3"]["mailbox"].startswith("pop3:probe@127.0.0.1:")
     assert isinstance(boxes["tested"]["messages"], int)
-    text = postbeat("mailboxes", "--redis", site.redis_url, "--element", "in-*").stdout
+    text = inside("mailboxes", "--redis", site.redis_url, "--element", "in-*").stdout
     assert [line.split()[0].partition(":")[0] for line in text.splitlines()] == ["mailbox", "imap4", "pop3"]
 
 
-def test_what_is_shown_can_be_narrowed(postbeat: Run, site: RunningSite) -> None:
-    done = postbeat("status", "--json", "--redis", site.redis_url, "--element", "out-*", "--region", "south")
+def test_what_is_shown_can_be_narrowed(inside: Run, site: RunningSite) -> None:
+    done = inside("status", "--json", "--redis", site.redis_url, "--element", "out-*", "--region", "south")
     assert [state["element"] for state in json.loads(done.stdout)] == ["out-imap4", "out-pop3"]
-    done = postbeat("results", "--json", "--redis", site.redis_url, "--element", "closed", "-n", "3")
+    done = inside("results", "--json", "--redis", site.redis_url, "--element", "closed", "-n", "3")
     found = documents(done.stdout)
     assert len(found) == 3
     assert {result["message"] for result in found} == {
@@ -101,26 +123,69 @@ def test_what_is_shown_can_be_narrowed(postbeat: Run, site: RunningSite) -> None
     }
 
 
-def test_results_are_the_newest_oldest_first(postbeat: Run, site: RunningSite) -> None:
-    found = documents(postbeat("results", "--json", "--redis", site.redis_url, "-n", "12").stdout)
+def test_results_are_the_newest_oldest_first(inside: Run, site: RunningSite) -> None:
+    found = documents(inside("results", "--json", "--redis", site.redis_url, "-n", "12").stdout)
     assert len(found) == 12
     times = [float(str(result["at"])) for result in found]
     assert times[0] <= times[-1]
     assert max(times) > time.time() - 60
-    text = postbeat("results", "--redis", site.redis_url, "-n", "12").stdout
+    text = inside("results", "--redis", site.redis_url, "-n", "12").stdout
     assert len(text.splitlines()) == 12
 
 
-def test_events_are_the_changes_of_level(postbeat: Run, site: RunningSite) -> None:
-    found = documents(postbeat("events", "--json", "--redis", site.redis_url, "-n", "100").stdout)
-    changes = {(event["element"], event["region"], event["was"], event["level"]) for event in found}
+def test_events_are_the_changes_of_levels_and_verdicts(inside: Run, site: RunningSite) -> None:
+    found = documents(inside("events", "--json", "--redis", site.redis_url, "-n", "100").stdout)
+    kinds = {kind: [event for event in found if event["kind"] == kind] for kind in ("level", "verdict")}
+    changes = {(event["element"], event["region"], event["was"], event["level"]) for event in kinds["level"]}
     assert changes >= {
         ("closed", "north", "UNKNOWN", "FAILED"),
         ("out-imap4", "south", "UNKNOWN", "GOOD"),
         ("out-pop3", "north", "UNKNOWN", "GOOD"),
     }
-    assert all(event["was"] != event["level"] or event["outcome"] != "delivered" for event in found)
-    assert "UNKNOWN -> ✓ GOOD" in postbeat("events", "--redis", site.redis_url).stdout
+    assert all(event["was"] != event["level"] for event in kinds["level"])
+    newest = {event["element"]: event["verdict"] for event in kinds["verdict"]}
+    assert (newest["closed"], newest["out-imap4"]) == ("FAILED", "GOOD")
+    text = inside("events", "--redis", site.redis_url, "--element", "closed").stdout
+    assert "UNKNOWN -> ✗ FAILED   The connection was refused" in text
+    assert re.search("UNKNOWN -> ✗ FAILED  in .*✗ (north|south)", text)  # the other may not be known yet
+
+
+def test_what_is_listed_can_be_narrowed_by_time_and_level(inside: Run, site: RunningSite) -> None:
+    failed = documents(inside("results", "--json", "--redis", site.redis_url, "--level", "failed").stdout)
+    assert failed
+    assert {(result["level"], str(result["poll"]).partition("@")[0]) for result in failed} == {
+        ("FAILED", "closed")
+    }
+    lately = documents(inside("results", "--json", "--redis", site.redis_url, "--since", "1h").stdout)
+    assert len(lately) > 20
+    args = ("events", "--redis", site.redis_url, "--since", "2100-01-01T00:00Z")
+    assert inside(*args).stdout == ""
+    refused = inside("results", "--redis", site.redis_url, "--since", "yesterday")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "expected a moment such as 2h (ago) or 2026-11-26T10:00Z, got 'yesterday'" in refused.stderr
+
+
+def test_status_shows_the_verdicts(inside: Run, site: RunningSite) -> None:
+    done = inside("status", "--verdicts", "--json", "--redis", site.redis_url, "--element", "[co]*")
+    told = {verdict["element"]: verdict for verdict in json.loads(done.stdout)}
+    assert {name: verdict["verdict"] for name, verdict in told.items()} == {
+        "closed": "FAILED",
+        "out-imap4": "GOOD",
+        "out-pop3": "GOOD",
+    }
+    assert told["closed"]["quorum"] == "majority"
+    assert told["closed"]["regions"]["north"] == {
+        "confirmed": "FAILED",
+        "level": "FAILED",
+        "disagrees": False,
+        "phase": "send",
+        "stage": "connect",
+        "code": "refused",
+        "message": "The connection was refused while connecting to 127.0.0.1:1",
+    }
+    rows = inside("status", "--verdicts", "--redis", site.redis_url).stdout.splitlines()
+    assert rows[1].split()[:2] == ["✗", "FAILED"]
+    assert "✗ north ✗ south" in rows[1]
 
 
 def test_follow_goes_on_until_ctrl_c(site: RunningSite) -> None:
@@ -138,17 +203,17 @@ def test_follow_goes_on_until_ctrl_c(site: RunningSite) -> None:
     assert len({(result["poll"], result["phase"]) for result in found}) == 5
 
 
-def test_a_redis_that_does_not_answer_is_said(postbeat: Run) -> None:
-    done = postbeat("status", "--redis", "redis://127.0.0.1:1/0")
+def test_a_redis_that_does_not_answer_is_said(inside: Run) -> None:
+    done = inside("status", "--redis", "redis://127.0.0.1:1/0")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Redis does not answer: ")
 
 
-def test_an_empty_redis_is_said_to_be_empty(postbeat: Run, redis_url: str) -> None:
-    done = postbeat("status", "--redis", redis_url)
+def test_an_empty_redis_is_said_to_be_empty(inside: Run, redis_url: str) -> None:
+    done = inside("status", "--redis", redis_url)
     assert (done.returncode, done.stdout) == (0, "")
     assert "start a beat" in done.stderr
-    assert json.loads(postbeat("status", "--json", "--redis", redis_url).stdout) == []
-    assert postbeat("results", "--redis", redis_url).stdout == ""
-    assert "No mailbox was read" in postbeat("mailboxes", "--redis", redis_url).stderr
-    assert json.loads(postbeat("mailboxes", "--json", "--redis", redis_url).stdout) == []
+    assert json.loads(inside("status", "--json", "--redis", redis_url).stdout) == []
+    assert inside("results", "--redis", redis_url).stdout == ""
+    assert "No mailbox was read" in inside("mailboxes", "--redis", redis_url).stderr
+    assert json.loads(inside("mailboxes", "--json", "--redis", redis_url).stdout) == []

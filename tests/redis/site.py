@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis import Redis
 
 from postbeat import codec
 from postbeat.delivery import Outcome
 from postbeat.elements import Pop3Element, SmtpElement
+from postbeat.figures import Figures
 from postbeat.grade import level_of
 from postbeat.model import Fault, FaultCode, Kind, Level, Pair, Phase, Poll, Side
 from postbeat.profile import Profile
-from postbeat.results import Attempt, Event, Result
+from postbeat.results import AnyEvent, Attempt, Event, Result, VerdictEvent
 from postbeat.store import keys
 from postbeat.store.beat import BeatStore
 from postbeat.store.records import Pending, silence_us
@@ -91,12 +92,17 @@ class Site:
     beat: BeatStore
     view: ViewStore
     redis: Redis
+    binary: Redis
 
     @classmethod
     @contextmanager
     def open(cls, url: str) -> Iterator[Site]:
-        with asyncio.Runner() as runner, Redis.from_url(url, decode_responses=True) as client:
-            site = cls(runner, WorkerStore(url), BeatStore(url), ViewStore(url), client)
+        with (
+            asyncio.Runner() as runner,
+            Redis.from_url(url, decode_responses=True) as client,
+            Redis.from_url(url) as binary,
+        ):
+            site = cls(runner, WorkerStore(url), BeatStore(url), ViewStore(url), client, binary)
             try:
                 yield site
             finally:
@@ -183,10 +189,22 @@ class Site:
         return state
 
     def events(self) -> list[Event]:
+        """Those of pairs."""
+        return [event for event in self._events() if isinstance(event, Event)]
+
+    def verdict_events(self) -> list[VerdictEvent]:
+        return [event for event in self._events() if isinstance(event, VerdictEvent)]
+
+    def _events(self) -> list[AnyEvent]:
         return self.view.events(100_000, lambda _: True)
 
     def results(self) -> list[Result]:
         return self.view.results(100_000, lambda _: True)
+
+    def figures(self, pair: Pair = PAIR) -> list[Figures]:
+        """The log of a pair."""
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self.binary.xrange(keys.raw(str(pair))))
+        return [Figures.loads(fields[b"f"]) for _, fields in entries]
 
     def pending(self) -> set[str]:
         return {str(poll) for poll in self.redis.hkeys(keys.pending(BOX.mailbox))}

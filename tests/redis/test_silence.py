@@ -216,7 +216,9 @@ def test_a_pair_that_left_the_profile_is_forgotten(site: Site, after: Profile) -
     assert site.view.states() == []
     left = {key for key in site.redis.scan_iter() if not key.startswith(keys.seen(""))}
     kept = (keys.pending, keys.settled)
-    assert left <= {keys.EVENTS, keys.RESULTS, keys.MAILBOXES, *(key(BOX.mailbox) for key in kept)}
+    log = keys.raw(str(PAIR))
+    assert left <= {keys.EVENTS, keys.RESULTS, keys.MAILBOXES, log, *(key(BOX.mailbox) for key in kept)}
+    assert site.redis.ttl(log) > 86_400
 
 
 def test_a_pair_that_comes_back_begins_anew(site: Site) -> None:

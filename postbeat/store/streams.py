@@ -1,0 +1,46 @@
+"""The entries of the stream of events, as types. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from postbeat.delivery import Outcome
+from postbeat.model import Fault, FaultCode, Level, Pair, Phase, Poll, Side
+from postbeat.results import AnyEvent, Event, VerdictEvent
+from postbeat.verdict import Verdict
+
+
+def parse_event(entry: str, fields: Mapping[str, str]) -> AnyEvent:
+    """The event of an entry of the stream: its id, and its fields."""
+    if fields.get("kind") == "verdict":
+        return VerdictEvent(
+            element=fields["element"],
+            was=Verdict(fields["was"]),
+            verdict=Verdict(fields["verdict"]),
+            at_us=int(fields["at_us"]),
+            poll=Poll.parse(fields["poll"]),
+            regions={region: Level(level) for region, level in sorted(json.loads(fields["regions"]).items())},
+            message=fields["message"],
+            id=entry,
+        )
+    outcome = fields.get("outcome")
+    return Event(
+        pair=Pair.parse(fields["pair"]),
+        was=Level(fields["was"]),
+        level=Level(fields["level"]),
+        at_us=int(fields["at_us"]),
+        poll=Poll.parse(fields["poll"]),
+        phase=Phase(fields["phase"]),
+        message=fields["message"],
+        outcome=Outcome(outcome) if outcome else None,
+        id=entry,
+        fault=_fault(fields),
+    )
+
+
+def _fault(fields: Mapping[str, str]) -> Fault | None:
+    """The fault of the result that brought an event about; its message is that of the event."""
+    if "code" not in fields:
+        return None
+    return Fault(Side(fields["side"]), FaultCode(fields["code"]), fields["message"], fields["stage"])

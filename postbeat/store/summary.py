@@ -1,0 +1,169 @@
+"""What the store tells in short: of pairs, of elements, and of what is monitored. Pure."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from postbeat.delivery import Outcome
+from postbeat.model import Kind, Level, Pair, Phase
+from postbeat.verdict import Quorum, Verdict
+from postbeat.windows import Window
+
+
+@dataclass(slots=True)  # not frozen: that would take half of the time in which many thousands are read
+class PairSummary:
+    """Where an element stands in a region. Nobody changes it.
+
+    ``why`` is told by the result that the level is from, whose phase and fault stand beside it ("" for no
+    fault). ``at_us`` is when the last result came. The times are of the newest send or check and of the
+    newest read; ``expires_at_us`` is the end of the server's certificate. ``failures`` polls in a row failed,
+    the first of them at ``failed_since_us``. ``confirmed`` is the level that counts for the verdict.
+    """
+
+    pair: Pair
+    kind: Kind
+    level: Level
+    since_us: int | None
+    at_us: int | None
+    why: str
+    phase: Phase | None
+    stage: str
+    code: str
+    side: str
+    outcome: Outcome | None
+    response_us: int | None
+    upload_us: int | None
+    deliver_us: int | None
+    total_us: int | None
+    failures: int
+    failed_since_us: int | None
+    confirmed: Level
+    expires_at_us: int | None
+    polls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ElementVerdict:
+    """The verdict on an element, and the confirmed level of each region."""
+
+    element: str
+    verdict: Verdict
+    since_us: int | None
+    regions: Mapping[str, Level]
+    quorum: Quorum
+
+
+@dataclass(frozen=True, slots=True)
+class ElementFacts:
+    """What may be known of an element of the profile in force: nothing secret, and no user's name.
+
+    ``poll`` is None for a mailbox that is only read, ``read`` names the mailbox that an smtp element's mail
+    is read from, or is "".
+    """
+
+    name: str
+    type: Kind
+    server: str
+    port: int
+    description: str
+    group: str
+    regions: tuple[str, ...]
+    poll: float | None
+    read: str
+    email: str
+    quorum: Quorum
+    confirmpolls: int
+    availabilitytarget: float
+    maintenance: tuple[Window, ...]
+    servicelevels: tuple[str, ...]
+    active: bool
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+_LEVELS = {level.value: level for level in Level}
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_PHASES: dict[str | None, Phase | None] = {None: None} | {phase.value: phase for phase in Phase}
+_OUTCOMES: dict[str | None, Outcome | None] = {None: None} | {outcome.value: outcome for outcome in Outcome}
+
+
+def first_text(kind: Kind) -> str:
+    """The stored text of a pair that has no result yet."""
+    times = [None] * 4
+    row = [kind.value, Level.UNKNOWN.value, None, None, "No result yet", None, "", "", "", None, *times]
+    return json.dumps([*row, 0, None, Level.UNKNOWN.value, None, 0], separators=(",", ":"))
+
+
+def summaries(stored: Mapping[str, str]) -> list[PairSummary]:
+    """Those of the stored texts, by pair; what the script puts in is in the order of the fields."""
+    rows = json.loads(f"[{','.join(stored.values())}]")  # at once: there may be many thousands
+    return [_summary(name, row) for name, row in zip(stored, rows, strict=True)]
+
+
+@functools.lru_cache(maxsize=65536)
+def _pair(name: str) -> Pair:
+    return Pair.parse(name)
+
+
+def _summary(name: str, row: list[Any]) -> PairSummary:
+    """That of a row, whose instants are texts or None."""
+    kind, level, since_us, at_us, why, phase, stage, code, side, outcome, *numbers = row
+    response_us, upload_us, deliver_us, total_us, failures, failed_since_us, *rest = numbers
+    confirmed, expires_at_us, polls = rest
+    return PairSummary(
+        _pair(name),
+        _KINDS[kind],
+        _LEVELS[level],
+        since_us and int(since_us),
+        at_us and int(at_us),
+        why,
+        _PHASES[phase],
+        stage,
+        code,
+        side,
+        _OUTCOMES[outcome],
+        response_us,
+        upload_us,
+        deliver_us,
+        total_us,
+        failures,
+        failed_since_us and int(failed_since_us),
+        _LEVELS[confirmed],
+        expires_at_us and int(expires_at_us),
+        polls,
+    )
+
+
+def first_verdict_text(regions: Iterable[str], quorum: Quorum) -> str:
+    """The stored text of the verdict on an element that has no result yet."""
+    levels = dict.fromkeys(regions, Level.UNKNOWN.value)
+    return json.dumps({"verdict": Verdict.UNKNOWN, "since_us": None, "quorum": quorum, "regions": levels})
+
+
+def element_verdicts(stored: Mapping[str, str]) -> list[ElementVerdict]:
+    """Those of the stored texts, by element."""
+    rows = json.loads(f"[{','.join(stored.values())}]")  # at once: there may be many thousands
+    return [_verdict(element, row) for element, row in zip(stored, rows, strict=True)]
+
+
+def _verdict(element: str, data: dict[str, Any]) -> ElementVerdict:
+    regions = {region: _LEVELS[level] for region, level in sorted(data["regions"].items())}
+    return ElementVerdict(element, _VERDICTS[data["verdict"]], data["since_us"], regions, data["quorum"])
+
+
+@functools.lru_cache(maxsize=65536)  # they change with the profile only, and are asked for all the time
+def element_facts(text: str) -> ElementFacts:
+    """The facts of a stored text; the same text gives the same object."""
+    data: dict[str, Any] = json.loads(text)
+    return ElementFacts(
+        **data
+        | {
+            "type": Kind(data["type"]),
+            "regions": tuple(data["regions"]),
+            "maintenance": tuple(map(Window.parse, data["maintenance"])),
+            "servicelevels": tuple(data["servicelevels"]),
+        }
+    )
