@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
-# What only computes; all other tests measure times, and have the machine to themselves.
-PURE_TESTS := tests/unit tests/wire
+# What waits for nothing but itself; all other tests measure times, and have the machine to themselves.
+SIDE_BY_SIDE := tests/unit tests/wire tests/cli tests/docs tests/redis
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
@@ -24,8 +24,8 @@ test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the serve
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto $(PURE_TESTS)
-	$(BIN)/pytest $(addprefix --ignore=,$(PURE_TESTS))
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(SIDE_BY_SIDE)
+	$(BIN)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
 endif
 
 check: format-check lint types imports test  ## Run all that CI checks
@@ -55,6 +55,8 @@ bench: $(VENV)/.dev  ## Run the benchmarks
 	$(BIN)/python -m benchmarks.smtp
 	$(BIN)/python -m benchmarks.mailbox
 	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.store
 
 docs: $(VENV)/.dev  ## Make the generated parts of the documents anew
 	$(BIN)/python -m docs.generate

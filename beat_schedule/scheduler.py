@@ -16,13 +16,17 @@ from celery.beat import Scheduler
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from beat_schedule.folding import Folding
 from beat_schedule.grid import Due, Grid
+from beat_schedule.metering import Meter, missed
 from beat_schedule.publisher import Publisher
 from postbeat import profile as profiles
 from postbeat import settings
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import Keys
 from postbeat.store.beat import BeatStore, Stretch
+from postbeat.store.facts import BeatFactsStore
+from postbeat.store.fold import Retention
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +42,14 @@ FIRST_POLLS = 1000  # on the very first start, up to so many pairs are polled at
 
 @dataclass(frozen=True, slots=True)
 class _Force:
-    """A profile in force: its grid, what publishes its polls, and the number of pairs of each region."""
+    """A profile in force: its grid, what publishes its polls, and the number of pairs of each region.
+
+    The grid begins at ``from_us``.
+    """
 
     profile: Profile
     grid: Grid
+    from_us: int
     publisher: Publisher
     regions: Mapping[str, int]
 
@@ -70,10 +78,16 @@ class GridScheduler(Scheduler):
             self._path = Path(config.profile)
             self._keys: Keys | None = config.keys()
             self._store = BeatStore(config.needed_redis_url())
+            self._facts = BeatFactsStore(config.needed_redis_url())
+            self._meter = Meter(str(self._path))
             self._fingerprint = profiles.fingerprint(self._path)
             self._newest = self._load()
+            self._meter.reloaded()
         except (ProfileError, settings.SettingsError) as error:
             raise SystemExit(f"beat cannot start:\n{error}") from error
+        retention = Retention(config.keep_raw, config.keep_hours, config.keep_days)
+        self._folding = Folding(config.needed_redis_url(), retention)
+        self._folding.start()
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:  # noqa: ANN401  Celery's own signature
         """Fires what is due. Returns how long to sleep, in seconds."""
@@ -82,10 +96,9 @@ class GridScheduler(Scheduler):
             force = self._in_force()
             with _uninterrupted():
                 stretch = self._store.claim()
-                polls = _due(force.grid, stretch)
-                if polls:
-                    force.publisher.publish(polls)
+                self._fire(force, stretch)
             self._maybe_sweep(force)
+            self._meter.write(self._facts, stretch.to_us, len(force.grid))
         except _AWAY as error:
             if not self._broken:
                 log.error("Redis does not answer, polls are not fired: %s", error)
@@ -105,10 +118,24 @@ class GridScheduler(Scheduler):
 
     def close(self) -> None:
         """Closes the connections."""
+        self._folding.close()
         if self._force is not None:
             self._force.publisher.close()
         self._store.close()
+        self._facts.close()
         super().close()
+
+    def _fire(self, force: _Force, stretch: Stretch) -> None:
+        began = time.monotonic()
+        polls = _due(force.grid, stretch)
+        if polls:
+            try:
+                force.publisher.publish(polls)
+            except Exception:
+                self._meter.missed(len(polls))
+                raise
+        self._meter.fired(polls, stretch, time.monotonic() - began)
+        self._meter.missed(missed(force.profile.active(), stretch, polls, force.from_us))
 
     def _load(self) -> Profile:
         loaded = profiles.load(self._path)
@@ -130,12 +157,14 @@ class GridScheduler(Scheduler):
         now_us = self._store.now_us()
         fired_to_us = self._store.fired_to_us() or now_us
         self._store.expect(sealed, now_us)
-        grid = Grid(sealed.active(), max(fired_to_us, now_us - CATCH_UP_US))
+        self._store.publish_profile(sealed)
+        from_us = max(fired_to_us, now_us - CATCH_UP_US)
+        grid = Grid(sealed.active(), from_us)
         if before is not None:
             before.publisher.close()
             log.warning("the profile was reloaded: %d pairs of element and region", len(grid))
         regions = Counter(pair.region for pair, _ in sealed.active())
-        self._force = _Force(sealed, grid, Publisher(self.app, sealed), regions)
+        self._force = _Force(sealed, grid, from_us, Publisher(self.app, sealed), regions)
         return self._force
 
     def _maybe_reload(self) -> None:
@@ -149,7 +178,9 @@ class GridScheduler(Scheduler):
         self._fingerprint = fingerprint
         try:
             self._newest = self._load()
+            self._meter.reloaded()
         except (ProfileError, settings.SettingsError) as error:
+            self._meter.reloaded(str(error))
             log.error("the changed profile is NOT used, the one before stays in force:\n%s", error)
 
     def _maybe_sweep(self, force: _Force) -> None:

@@ -73,6 +73,9 @@ class Settings:
     concurrency: Annotated[int, Ge(1), Le(20000)] = 1000
     grace: Annotated[float, Ge(0), Le(3600)] = 10.0
     task_events: bool = True
+    keep_raw: Annotated[int, Ge(1), Le(168)] = 24  # hours of single results
+    keep_hours: Annotated[int, Ge(1), Le(400)] = 35  # days of hourly rollups
+    keep_days: Annotated[int, Ge(1), Le(4000)] = 400  # days of daily rollups
 
     def keys(self) -> Keys | None:
         """The site's keys, or None where neither POSTBEAT_KEY nor POSTBEAT_KEY_FILE is set.

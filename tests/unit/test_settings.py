@@ -32,6 +32,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "CONCURRENCY": ("20", 20),
     "GRACE": ("2.5", 2.5),
     "TASK_EVENTS": ("false", False),
+    "KEEP_RAW": ("48", 48),
+    "KEEP_HOURS": ("70", 70),
+    "KEEP_DAYS": ("800", 800),
 }
 WRONG = {
     "REGION": ["EU", "eu west", "-eu", "r" * 33, "eu\n"],
@@ -43,6 +46,9 @@ WRONG = {
     "CONCURRENCY": ["0", "20001", "many", "1.5"],
     "GRACE": ["-1", "3601", "long", "nan"],
     "TASK_EVENTS": ["maybe", "2"],
+    "KEEP_RAW": ["0", "169", "1.5", "a day"],
+    "KEEP_HOURS": ["0", "401"],
+    "KEEP_DAYS": ["0", "4001"],
 }
 
 
