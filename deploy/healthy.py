@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""The health checks of the containers: ``postbeat-healthy worker``, ``beat`` or ``flower``.
+"""The health checks of the containers: ``postbeat-healthy worker``, ``beat``, ``flower``, ``web`` and so on.
 
 Each asks for a sign of work, not only for a process: a worker must answer over Redis, beat must have fired
-the grid a moment ago, Flower must serve. Exit code 0: healthy; 1: not.
+the grid a moment ago, a sink must be served, and what serves pages must serve. Exit code 0: healthy; 1: not.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import sys
 from urllib.request import urlopen
 
 from kombu.exceptions import OperationalError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from postbeat import settings
+from postbeat.store import keys
 from postbeat.store.beat import BeatStore
 
 WAIT_S = 5.0
@@ -46,11 +48,38 @@ def beat() -> bool:
 
 def flower() -> bool:
     """Whether Flower serves; its health page asks for no password."""
-    with urlopen("http://127.0.0.1:5555/healthcheck", timeout=WAIT_S) as answer:
+    return _serves(5555, "/healthcheck")
+
+
+def web() -> bool:
+    """Whether the page serves; that of the login asks for none."""
+    return _serves(8025, "/login")
+
+
+def metrics() -> bool:
+    """Whether metrics are served."""
+    return _serves(9795, "/metrics")
+
+
+def notify() -> bool:
+    """Whether some sink is served, by this process or by one that it stands by for."""
+    with Redis.from_url(settings.load().needed_redis_url(), socket_timeout=WAIT_S) as client:
+        return any(True for _ in client.scan_iter(match=keys.sink_lease("*"), count=1000))
+
+
+def _serves(port: int, path: str) -> bool:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT_S) as answer:
         return bool(answer.status == 200)
 
 
-CHECKS = {"worker": worker, "beat": beat, "flower": flower}
+CHECKS = {
+    "worker": worker,
+    "beat": beat,
+    "flower": flower,
+    "web": web,
+    "metrics": metrics,
+    "notify": notify,
+}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in CHECKS:

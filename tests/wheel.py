@@ -1,4 +1,4 @@
-"""Checks a wheel: exactly the three packages, with their data files, and nothing of the tests."""
+"""Checks a wheel: exactly the three packages, with all of their data files, and nothing of the tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import zipfile
 from pathlib import Path
 
 PACKAGES = {"postbeat", "workers", "beat_schedule"}
-DATA = {"postbeat/py.typed", "postbeat/store/record.lua", "postbeat/cli/demo.yaml"}
+DATA = {
+    str(path)
+    for path in Path("postbeat").rglob("*")
+    if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
+}
 
 
 def faults(wheel: Path) -> list[str]:

@@ -6,10 +6,12 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import string
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -30,25 +32,34 @@ from postbeat.cli.live import Watch
 from postbeat.cli.render import console
 from postbeat.embedded.keeper import Keeper
 from postbeat.embedded.mail import mail_server
-from postbeat.embedded.processes import EmbeddedError, Processes
-from postbeat.embedded.redis import private_redis
-from postbeat.embedded.site import Site
+from postbeat.embedded.processes import Child, EmbeddedError, Processes
+from postbeat.embedded.redis import free_port, private_redis
+from postbeat.embedded.site import HOST, Site
 from postbeat.model import Level
 from postbeat.secrets import new_key
 from postbeat.store.view import ViewStore
 
+WEB_PORT = 8025
+
+no_web_option = click.option("--no-web", is_flag=True, help="Without the page.")
+
 
 @click.command()
-@click.option("--once", is_flag=True, help="End after one round trip of each element in each region.")
+@click.option(
+    "--once", is_flag=True, help="End after one round trip of each element in each region; without the page."
+)
+@no_web_option
 @json_option
 @errors_exit(EXIT_CODES[Level.UNKNOWN])
-def demo(once: bool, as_json: bool) -> None:
+def demo(once: bool, no_web: bool, as_json: bool) -> None:
     """Shows Postbeat at work: a private Redis, a mail server, two regions, and mail that goes round.
 
-    Everything runs on 127.0.0.1, in one terminal. Ctrl-C ends all of it and leaves nothing behind.
+    Everything runs on 127.0.0.1, in one terminal, and a page in the browser shows it too. Ctrl-C ends all of
+    it and leaves nothing behind.
 
     With --once the exit code is that of the worst level: 0 where every round trip was GOOD.
     """
+    port = None if once or no_web else free_port()
     with _ended_by_signals(), _temporary_folder() as folder, Processes() as processes:
         with _starting("Starting a private Redis, a mail server, two workers and beat ..."):
             redis_url = private_redis(processes, folder / "redis", persistent=False)
@@ -58,8 +69,10 @@ def demo(once: bool, as_json: bool) -> None:
             for region in sorted({pair.region for pair, _ in loaded.active()}):
                 site.worker(region)
             site.beat(profile)
+            if port is not None:
+                site.web(port, profile)
         watch = Watch(ViewStore(redis_url), lambda: loaded, _check_demo(processes))
-        headline = "Postbeat demo: mail from two regions, read again over IMAP4 and POP3"
+        headline = _headline("Postbeat demo: mail from two regions, read again over IMAP4 and POP3", port)
         if once:
             sys.exit(watch.once(headline, as_json=as_json))
         watch.forever(headline, as_json=as_json)
@@ -91,28 +104,94 @@ def _check_demo(processes: Processes) -> Callable[[], None]:
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder of Redis's data, the site key and the logs [default: postbeat in XDG_STATE_HOME].",
 )
+@click.option(
+    "--web-port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    default=WEB_PORT,
+    show_default=True,
+    help="The port of the page on 127.0.0.1; 0 is any.",
+)
+@no_web_option
+@click.option(
+    "--sinks",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Tell events to the sinks of this file (docs/events.md).",
+)
 @redis_option
 @json_option
 @errors_exit(2)
-def up(profile: Path, state: Path | None, redis_url: str | None, as_json: bool) -> None:
-    """Runs everything for PROFILE on this machine: Redis, a worker for each region, beat; shows results live.
+def up(
+    profile: Path,
+    state: Path | None,
+    web_port: int,
+    no_web: bool,
+    sinks: Path | None,
+    redis_url: str | None,
+    as_json: bool,
+) -> None:
+    """Runs everything for PROFILE on this machine: Redis, a worker for each region, beat, and the page.
 
-    Redis is a private one whose data is kept in the state folder, unless --redis or POSTBEAT_REDIS_URL names
-    another. What ends by itself is started again. Ctrl-C ends all of it.
+    Results are shown live. Redis is a private one whose data is kept in the state folder, unless --redis or
+    POSTBEAT_REDIS_URL names another. What ends by itself is started again. Ctrl-C ends all of it.
     """
     given = settings.load(redis_url=redis_url)
-    load(profile)  # a fault of it is said before anything is started
+    # What is wrong is said before anything is started.
+    load(profile)
+    if sinks is not None:
+        _check_sinks(sinks)
+    port = None if no_web else _web_port(web_port)
     folder = state or _state_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _ended_by_signals(), Processes() as processes:
         with _starting(f"Starting {'' if given.redis_url else 'a private Redis, '}workers and beat ..."):
             url = given.redis_url or private_redis(processes, folder / "redis", persistent=True)
             site = Site(processes, folder, url, _site_key(given, folder))
-            keeper = Keeper(processes, site, profile, say)
+            others: dict[str, Callable[[], Child]] = {}
+            if sinks is not None:
+                others["notify"] = partial(site.notify, sinks)
+            if port is not None:
+                others["web"] = partial(site.web, port, profile)
+            keeper = Keeper(processes, site, profile, say, others)
             keeper.tend()
         say(f"Logs and data are in {folder}")
         watch = Watch(ViewStore(url), lambda: keeper.profile, keeper.tend)
-        watch.forever(f"Postbeat: {profile}", as_json=as_json)
+        watch.forever(_headline(f"Postbeat: {profile}", port), as_json=as_json)
+
+
+def _check_sinks(sinks: Path) -> None:
+    from postbeat.sinks import loading  # noqa: PLC0415  takes its time, and most sites begin without
+
+    loading.load(sinks)
+
+
+def _web_port(port: int) -> int:
+    """The port of the page: this one if it is free, and any for 0.
+
+    Raises:
+        EmbeddedError: something else listens there.
+    """
+    if not port:
+        return free_port()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page does
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise EmbeddedError(
+                f"the page cannot listen on {HOST} port {port}: {error.strerror}; give another one with "
+                "--web-port (0 is any), or --no-web"
+            ) from error
+    return port
+
+
+def _headline(what: str, port: int | None) -> str:
+    """What the table is headed by; says where the page is, too, as no table may be shown."""
+    if port is None:
+        return what
+    page = f"http://{HOST}:{port}/"
+    say(f"The page is at {page}")
+    return f"{what}  ·  {page}"
 
 
 def _state_folder() -> Path:

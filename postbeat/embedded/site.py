@@ -1,4 +1,4 @@
-"""A whole Postbeat on one machine: a worker for each region and beat, as child processes."""
+"""A whole Postbeat on one machine: workers, beat, and what shows and tells, as child processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from postbeat.embedded.processes import Child, Processes
 from postbeat.settings import PREFIX
+
+HOST = "127.0.0.1"  # where the page can be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class Site:
     def beat(self, profile: Path, name: str = "beat") -> Child:
         """A beat for a profile."""
         return self._start(name, ["beat", str(profile)])
+
+    def web(self, port: int, profile: Path) -> Child:
+        """The page, for this machine; users of a file of users may have it poll elements of the profile."""
+        return self._start("web", ["web", "--host", HOST, "--port", str(port), "--profile", str(profile)])
+
+    def notify(self, sinks: Path) -> Child:
+        """What tells events to the sinks of a file."""
+        return self._start("notify", ["notify", str(sinks)])
 
     def environment(self) -> dict[str, str]:
         """What the processes have in their environment: ours, with this site's own settings."""

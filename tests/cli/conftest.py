@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import pytest
 import redis
+from click.testing import CliRunner
 
+from postbeat.cli import main
 from postbeat.embedded.mail import MailServer, mail_server
 from postbeat.embedded.processes import Processes
 from postbeat.embedded.redis import private_redis
@@ -46,6 +48,22 @@ def postbeat() -> Run:
         return subprocess.run(
             command(*arguments), env=environment(env), capture_output=True, text=True, timeout=90, check=False
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def inside() -> Run:
+    """Runs ``postbeat`` in this process, which takes a tenth of the time of one of its own.
+
+    For commands that start nothing and end by themselves. An exception they do not explain is the test's.
+    """
+
+    def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        unset = dict.fromkeys(os.environ.keys() - environment().keys())
+        runner = CliRunner(env=unset | dict(env or {}), catch_exceptions=False)
+        done = runner.invoke(main, [*map(str, arguments)], prog_name="python -m postbeat")
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     return run
 

@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -70,8 +72,8 @@ def test_it_ends_with_all_that_it_started(number: signal.Signals, tmp_path: Path
     lines = [process.stdout.readline() for _ in range(5)]
     assert all("✓ GOOD" in line and "timeToDeliver" in line for line in lines)
     children = family(process)
-    # Redis, the mail server, two workers, and beat.
-    assert len(children) >= 5
+    # Redis, the mail server, two workers, beat, and the page.
+    assert len(children) >= 6
     process.send_signal(number)
     _, err = process.communicate(timeout=40)
     assert process.returncode == 0, err
@@ -80,19 +82,31 @@ def test_it_ends_with_all_that_it_started(number: signal.Signals, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_it_started_ends_even_when_it_is_killed(tmp_path: Path) -> None:
+def shown(page: str) -> str:
+    """The page's text; none while it starts."""
+    try:
+        with urlopen(page, timeout=30) as answer:
+            text: str = answer.read().decode()
+            return text
+    except URLError:
+        return ""
+
+
+def test_a_page_shows_it_and_ends_with_all_else_even_when_the_demo_is_killed(tmp_path: Path) -> None:
     process = start("demo", temp=tmp_path)
-    assert process.stdout is not None
-    process.stdout.readline()
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if line.startswith("The page is at "))
+    texts = ("mail-imap4", "mail-pop3", "GOOD")
+    wait_until(lambda: all(text in shown(told.split()[-1]) for text in texts), 60)
     children = family(process)
-    assert len(children) >= 5
+    assert len(children) >= 6
     process.kill()
     process.communicate()
     wait_until(lambda: all_gone(children))
 
 
 def test_a_part_that_ends_by_itself_ends_the_demo_with_its_last_words(tmp_path: Path) -> None:
-    process = start("demo", temp=tmp_path)
+    process = start("demo", "--no-web", temp=tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
     victim = next(child for child in family(process) if "mailserver" in " ".join(child.cmdline()))

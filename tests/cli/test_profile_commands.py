@@ -20,14 +20,14 @@ elements:
 """
 
 
-def test_check_says_what_a_valid_profile_holds(postbeat: Run, tmp_path: Path) -> None:
+def test_check_says_what_a_valid_profile_holds(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(VALID)
-    done = postbeat("check", file)
+    done = inside("check", file)
     assert done.returncode == 0
     expected = f"{file} is valid: 3 smtp, 1 imap4; 4 pairs of element and region, 0.06 polls per second\n"
     assert done.stdout == expected
-    assert json.loads(postbeat("check", "--json", file).stdout) == {
+    assert json.loads(inside("check", "--json", file).stdout) == {
         "valid": True,
         "elements": {"smtp": 3, "imap4": 1, "pop3": 0},
         "regions": ["east", "north", "south"],
@@ -37,7 +37,7 @@ def test_check_says_what_a_valid_profile_holds(postbeat: Run, tmp_path: Path) ->
     }
 
 
-def test_check_warns_of_what_is_allowed_and_may_not_be_meant(postbeat: Run, tmp_path: Path) -> None:
+def test_check_warns_of_what_is_allowed_and_may_not_be_meant(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("""
 elements:
@@ -46,20 +46,20 @@ elements:
   - {name: none, type: smtp, server: h, securitytype: SSL, sslciphersuite: NONSENSE}
   - {name: plain, type: smtp, server: h, tlsverify: false}
 """)
-    done = postbeat("check", file)
+    done = inside("check", file)
     assert done.returncode == 0
     first, second, third = done.stderr.splitlines()
     assert first == "warning: open: the server's certificate is not verified"
     assert second.startswith("warning: old: NONSENSE: unknown to OpenSSL")
     assert third.startswith("warning: none: sslciphersuite 'NONSENSE' selects no cipher that OpenSSL")
-    warnings = json.loads(postbeat("check", "--json", file).stdout)["warnings"]
+    warnings = json.loads(inside("check", "--json", file).stdout)["warnings"]
     assert [f"warning: {warning}" for warning in warnings] == done.stderr.splitlines()
 
 
-def test_check_says_all_that_is_wrong_with_file_line_and_key(postbeat: Run, tmp_path: Path) -> None:
+def test_check_says_all_that_is_wrong_with_file_line_and_key(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("elements:\n  - {name: a, type: smtp, server: x, prot: 1}\n  - {name: a!, type: smtp}\n")
-    done = postbeat("check", file)
+    done = inside("check", file)
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
         f"{file}:2: elements[0].prot: unknown key; did you mean port?",
@@ -68,7 +68,7 @@ def test_check_says_all_that_is_wrong_with_file_line_and_key(postbeat: Run, tmp_
         f"{file}:3: elements[1].server: required: a host name or an IP address",
     ]
     assert done.stderr == f"3 faults in {file}\n"
-    document = json.loads(postbeat("check", "--json", file).stdout)
+    document = json.loads(inside("check", "--json", file).stdout)
     assert not document["valid"]
     assert [(fault["line"], fault["path"]) for fault in document["faults"]] == [
         (2, "elements[0].prot"),
@@ -77,18 +77,16 @@ def test_check_says_all_that_is_wrong_with_file_line_and_key(postbeat: Run, tmp_
     ]
 
 
-def test_a_profile_that_does_not_exist_is_said_at_once(postbeat: Run, tmp_path: Path) -> None:
-    done = postbeat("check", tmp_path / "nowhere.yaml")
+def test_a_profile_that_does_not_exist_is_said_at_once(inside: Run, tmp_path: Path) -> None:
+    done = inside("check", tmp_path / "nowhere.yaml")
     assert done.returncode == 2
     assert "nowhere.yaml' does not exist" in done.stderr
 
 
-def test_schedule_shows_the_next_poll_of_each_active_pair_and_its_queue(
-    postbeat: Run, tmp_path: Path
-) -> None:
+def test_schedule_shows_the_next_poll_of_each_active_pair_and_its_queue(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(VALID)
-    rows = json.loads(postbeat("schedule", "--json", file).stdout)
+    rows = json.loads(inside("schedule", "--json", file).stdout)
     assert sorted((row["element"], row["region"], row["queue"], row["task"]) for row in rows) == [
         ("a", "north", "probe.north", "smtp.send"),
         ("a", "south", "probe.south", "smtp.send"),
@@ -100,20 +98,20 @@ def test_schedule_shows_the_next_poll_of_each_active_pair_and_its_queue(
         assert abs(row["next"] - (slot * row["every"] + row["phase"])) < 1e-5
         assert -20 < row["next"] - time.time() <= row["every"]
     assert rows == sorted(rows, key=lambda row: row["next"])
-    again = json.loads(postbeat("schedule", "--json", "--region", "east", file).stdout)
+    again = json.loads(inside("schedule", "--json", "--region", "east", file).stdout)
     assert [(row["element"], row["phase"]) for row in again] == [
         (row["element"], row["phase"]) for row in rows if row["region"] == "east"
     ]
-    assert "probe.north" in postbeat("schedule", file).stdout
+    assert "probe.north" in inside("schedule", file).stdout
 
 
-def test_key_makes_a_new_key_each_time(postbeat: Run) -> None:
-    one, other = postbeat("key").stdout.strip(), postbeat("key").stdout.strip()
+def test_key_makes_a_new_key_each_time(inside: Run) -> None:
+    one, other = inside("key").stdout.strip(), inside("key").stdout.strip()
     assert one != other
     Fernet(one)
 
 
-def test_help_names_every_command_and_each_has_help_of_its_own(postbeat: Run) -> None:
+def test_help_names_every_command_and_each_has_help_of_its_own(inside: Run, postbeat: Run) -> None:
     text = postbeat("--help").stdout
     for name in [
         "demo",
@@ -128,10 +126,17 @@ def test_help_names_every_command_and_each_has_help_of_its_own(postbeat: Run) ->
         "results",
         "events",
         "mailboxes",
+        "report",
+        "maintenance",
+        "notify",
+        "metrics",
+        "web",
+        "user",
     ]:
         assert f"\n  {name} " in text
-        assert postbeat(name, "-h").stdout.startswith(f"Usage: python -m postbeat {name}")
-    assert postbeat("--version").stdout.startswith("postbeat, version ")
+        assert inside(name, "--help").stdout.startswith(f"Usage: python -m postbeat {name}")
+    assert postbeat("status", "-h").stdout.startswith("Usage: python -m postbeat status")
+    assert inside("--version").stdout.startswith("postbeat, version ")
 
 
 def test_worker_and_beat_say_what_they_lack(postbeat: Run, tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ class Service:
     paths: Mapping[str, str]
 
     @property
+    def profiles(self) -> list[str]:
+        return list(self.data.get("profiles", []))
+
+    @property
     def command(self) -> list[str]:
         return [self._here(word) for word in self.data["command"]]
 
@@ -54,11 +58,15 @@ class Service:
 
 @dataclass(frozen=True)
 class Compose:
-    """The compose file with these secrets and this profile; the data of its volumes is in ``folder``."""
+    """The compose file with these secrets and this profile; volumes and sinks are in ``folder``."""
 
     secrets: Path
     profile: Path
     folder: Path
+
+    @property
+    def sinks(self) -> Path:
+        return self.folder / "sinks"
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -66,7 +74,12 @@ class Compose:
             not_installed("docker-compose", "docker-compose")
         ran = subprocess.run(
             ["docker-compose", "-f", str(ROOT / "docker-compose.yml"), "config"],
-            env={**os.environ, "POSTBEAT_SECRETS": str(self.secrets), "POSTBEAT_PROFILE": str(self.profile)},
+            env={
+                **os.environ,
+                "POSTBEAT_SECRETS": str(self.secrets),
+                "POSTBEAT_PROFILE": str(self.profile),
+                "POSTBEAT_SINKS": str(self.sinks),
+            },
             capture_output=True,
             text=True,
             timeout=60,
@@ -77,8 +90,19 @@ class Compose:
         return data
 
     @cached_property
-    def services(self) -> dict[str, Service]:
+    def everything(self) -> dict[str, Service]:
+        """All services, with those that are started only where their profile is asked for."""
         return {name: Service(name, data, self._paths(data)) for name, data in self.data["services"].items()}
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Those that are always started."""
+        return {name: one for name, one in self.everything.items() if not one.profiles}
+
+    @property
+    def ours(self) -> dict[str, Service]:
+        """Those that run Postbeat, with those of profiles."""
+        return {name: one for name, one in self.everything.items() if one.data["image"] == "postbeat"}
 
     def _paths(self, service: Mapping[str, Any]) -> dict[str, str]:
         paths = {}

@@ -35,7 +35,7 @@ class Site:
     children: dict[str, Child] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        service = self.compose.services[name]
+        service = self.compose.everything[name]
         child = self.network.start(name, service.command, self._environment(name), service.stop_grace_s)
         self.children[name] = child
 
@@ -44,6 +44,11 @@ class Site:
 
     def healthy(self, name: str) -> bool:
         return self.run(name, *self.compose.services[name].health_check)[0] == 0
+
+    def healthy_on(self, child: Child, name: str) -> bool:
+        """Whether the health check of a service finds it healthy on the host of this child."""
+        argv = self.compose.everything[name].health_check
+        return self.network.run(child, argv, self._environment(name)).returncode == 0
 
     def run(self, name: str, *argv: str) -> tuple[int, str]:
         """The exit code and the output of a command where a service runs (docker-compose exec)."""
@@ -57,7 +62,7 @@ class Site:
         return {f"{state['element']}@{state['region']}": state for state in json.loads(output)}
 
     def _environment(self, name: str) -> dict[str, str]:
-        return {**self.compose.services[name].environment, "PATH": self.path}
+        return {**self.compose.everything[name].environment, "PATH": self.path}
 
 
 @contextmanager
@@ -67,9 +72,10 @@ def running_site(folder: Path) -> Iterator[Site]:
     commands = folder / "bin"
     commands.mkdir()
     (commands / "postbeat-healthy").symlink_to(ROOT / "deploy" / "healthy.py")
-    (folder / "redis").mkdir()
+    for name in ("redis", "sinks"):
+        (folder / name).mkdir()
     with Processes() as processes:
-        network = Network(processes, folder, [*compose.services, "mail.example.com", "mx.example.com"])
+        network = Network(processes, folder, [*compose.everything, "mail.example.com", "mx.example.com"])
         _start_mail_server(network)
         site = Site(compose, network, search_path(commands))
         site.start("redis")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+
 import pytest
+import yaml
 
 from postbeat import profile
+from postbeat.sinks import loading
+from tests.conftest import not_installed
 from tests.deploy.compose import ROOT, Compose, make_secrets, seconds
 from tests.deploy.site import EXAMPLE
 
@@ -32,44 +40,99 @@ def test_docker_waits_longer_for_a_worker_than_the_worker_for_its_polls(compose:
 
 
 def test_a_health_check_ends_before_the_next_begins(compose: Compose) -> None:
-    for service in compose.services.values():
+    for service in compose.everything.values():
         check = service.data["healthcheck"]
         assert seconds(check["timeout"]) <= seconds(check["interval"]), service.name
 
 
 def test_no_service_has_more_rights_than_it_needs(compose: Compose) -> None:
-    for service in compose.services.values():
+    for service in compose.everything.values():
         assert service.data["read_only"] is True
         assert service.data["cap_drop"] == ["ALL"]
         assert service.data["security_opt"] == ["no-new-privileges:true"]
         assert service.data.get("privileged", False) is False
 
 
-def test_only_flower_can_be_reached_and_only_from_this_machine(compose: Compose) -> None:
+def test_only_pages_can_be_reached_and_only_from_this_machine(compose: Compose) -> None:
     ports = {
-        name: service.data["ports"] for name, service in compose.services.items() if "ports" in service.data
+        name: service.data["ports"] for name, service in compose.everything.items() if "ports" in service.data
     }
-    assert ports == {"flower": ["127.0.0.1:5555:5555/tcp"]}
+    assert ports == {
+        name: [f"127.0.0.1:{port}:{port}/tcp"]
+        for name, port in {
+            "flower": 5555,
+            "web": 8025,
+            "prometheus": 9090,
+            "alertmanager": 9093,
+            "grafana": 3000,
+        }.items()
+    }
+
+
+def test_what_is_optional_has_a_profile(compose: Compose) -> None:
+    profiles = {name: service.profiles for name, service in compose.everything.items() if service.profiles}
+    assert profiles == {
+        "notify": ["notify"],
+        **{name: ["monitoring"] for name in ("metrics", "prometheus", "alertmanager", "grafana")},
+    }
+
+
+def test_every_image_that_is_not_ours_has_a_version(compose: Compose) -> None:
+    images = [
+        service.data["image"] for name, service in compose.everything.items() if name not in compose.ours
+    ]
+    assert len(images) == 4
+    for image in images:
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+[-.a-z0-9]*", image), image
+
+
+def test_what_is_mounted_from_this_folder_exists(compose: Compose) -> None:
+    for service in compose.everything.values():
+        for path in service.paths.values():
+            assert not path.startswith(str(ROOT)) or (ROOT / path).exists(), path
+    assert loading.load(ROOT / "deploy" / "examples" / "sinks.yaml")
+
+
+def test_prometheus_asks_the_services_of_this_file_and_takes_the_alerts(compose: Compose) -> None:
+    if shutil.which("promtool") is None:
+        not_installed("promtool", "prometheus")
+    file = ROOT / "deploy" / "prometheus" / "compose.yml"
+    subprocess.run(["promtool", "check", "config", file], check=True, capture_output=True, timeout=60)
+    data = yaml.safe_load(file.read_text())
+    standing_alone = yaml.safe_load((file.parent / "prometheus.yml").read_text())
+    text = json.dumps(data)
+    for host, port in (("metrics", 9795), ("alertmanager", 9093)):
+        assert host in compose.everything
+        text = text.replace(f"{host}:{port}", f"127.0.0.1:{port}")
+    assert json.loads(text) == standing_alone
+    (source,) = yaml.safe_load(
+        (ROOT / "deploy" / "grafana" / "provisioning" / "datasources" / "prometheus.yaml").read_text()
+    )["datasources"]
+    assert source["url"] == "http://prometheus:9090"
 
 
 def test_each_service_gets_the_secrets_that_it_needs_and_no_more(compose: Compose) -> None:
     def secrets(name: str) -> set[str]:
-        service = compose.services[name].data
+        service = compose.everything[name].data
         files = {secret["source"] for secret in service.get("secrets", [])}
         return files | {
             name
             for name in service.get("environment", {})
-            if name in ("POSTBEAT_REDIS_URL", "FLOWER_BASIC_AUTH")
+            if re.search("REDIS_URL|AUTH|SECRET|PASSWORD", name)
         }
 
     assert secrets("redis") == {"redis.conf"}
     assert secrets("beat") == secrets("worker-eu-west") == {"site-key", "POSTBEAT_REDIS_URL"}
     assert secrets("flower") == {"POSTBEAT_REDIS_URL", "FLOWER_BASIC_AUTH"}
+    assert secrets("web") == {"POSTBEAT_REDIS_URL", "POSTBEAT_WEB_SECRET"}
+    assert secrets("notify") == secrets("metrics") == {"POSTBEAT_REDIS_URL"}
+    assert secrets("prometheus") == secrets("alertmanager") == set()
+    assert secrets("grafana") == {"GF_SECURITY_ADMIN_PASSWORD"}
     passwords = str(compose.secrets / "passwords")
     with_passwords = {
-        name for name, service in compose.services.items() if passwords in service.paths.values()
+        name for name, service in compose.everything.items() if passwords in service.paths.values()
     }
-    assert with_passwords == {name for name in compose.services if name.startswith("worker-")}
+    assert with_passwords == {"notify", *(name for name in compose.services if name.startswith("worker-"))}
 
 
 def test_the_secrets_of_this_checkout_are_not_in_git_and_not_sent_to_docker() -> None:

@@ -14,7 +14,11 @@ from tests.deploy.compose import ROOT
 from tests.deploy.site import READY_S, Site, running_site
 from tests.embedded.conftest import twisted_installed
 
-SERVICES = sorted(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
+SERVICES = sorted(
+    name
+    for name, data in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].items()
+    if "profiles" not in data
+)
 ASK = (
     "import sys, urllib.request, urllib.error, base64\n"
     "request = urllib.request.Request('http://127.0.0.1:5555' + sys.argv[1])\n"
@@ -81,7 +85,8 @@ def lonely(site: Site) -> Iterator[Child]:
     [
         ("/0", ["postbeat-healthy", "worker"]),  # there are workers, on other hosts
         ("/1", ["postbeat-healthy", "beat"]),  # nothing was ever fired here
-        ("/0", ["unshare", "--net", "postbeat-healthy", "flower"]),
+        ("/1", ["postbeat-healthy", "notify"]),  # no sink was ever served here
+        *(("/0", ["unshare", "--net", "postbeat-healthy", name]) for name in ("flower", "web", "metrics")),
     ],
 )
 def test_a_health_check_fails_where_the_service_is_not(
@@ -110,6 +115,26 @@ def test_flower_shows_every_worker(site: Site) -> None:
     site.children["flower"].wait_for(all_workers, READY_S)
 
 
+@pytest.mark.parametrize("name", ["metrics", "notify"])
+def test_a_service_that_has_a_profile_becomes_healthy_and_ends_on_sigterm(site: Site, name: str) -> None:
+    sinks = {"sinks": [{"name": "log", "type": "command", "command": ["/bin/true"]}]}
+    (site.compose.sinks / "sinks.yaml").write_text(yaml.safe_dump(sinks))
+    site.start(name)
+    child = site.children.pop(name)
+    try:
+        child.wait_for(lambda: site.healthy_on(child, name) or None, READY_S)
+    finally:
+        child.end()
+    assert child.exit_code == 0
+
+
+def test_the_page_asks_who_one_is(site: Site) -> None:
+    site.wait_until_healthy("web")
+    client = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8025' + sys.argv[1]).url)"
+    assert site.run("web", "python", "-c", client, "/") == (0, "http://127.0.0.1:8025/login?next=%2F\n")
+    assert site.run("web", "python", "-c", client, "/api/v1/overview")[0] == 1
+
+
 def test_no_secret_is_on_a_command_line_or_in_a_log(site: Site) -> None:
     folder = site.compose.secrets
     secrets = [
@@ -117,6 +142,8 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(site: Site) -> None:
         (folder / "redis.conf").read_text().split()[1],
         (folder / "passwords" / "probe").read_text(),
         flower_login(site).partition(":")[2],
+        (folder / "web-admin.txt").read_text().strip(),
+        (folder / "web.env").read_text().strip().partition("=")[2],
     ]
     assert all(len(secret) > 10 for secret in secrets)
     for child in site.children.values():

@@ -45,6 +45,9 @@ def test_there_is_a_unit_for_each_kind_of_process() -> None:
     assert [unit.name for unit in UNITS] == [
         "postbeat-beat.service",
         "postbeat-flower.service",
+        "postbeat-metrics.service",
+        "postbeat-notify.service",
+        "postbeat-web.service",
         "postbeat-worker@.service",
     ]
 
