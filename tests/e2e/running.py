@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from postbeat.embedded.processes import Child, Processes
 from postbeat.embedded.redis import private_redis
 from postbeat.embedded.site import Site
 from postbeat.model import Level, Phase
-from postbeat.results import Result
+from postbeat.results import Event, Result
 from postbeat.secrets import new_key
 from postbeat.store import keys
 from postbeat.store.view import ViewStore
@@ -36,7 +37,9 @@ class Running:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.redis: Redis = Redis.from_url(site.redis_url, decode_responses=True)
+        self.redis: Redis = Redis.from_url(
+            site.redis_url, decode_responses=True, encoding_errors="surrogateescape"
+        )
         self.view = ViewStore(site.redis_url)
         self._results: list[Result] = []
         self._last = "-"
@@ -53,6 +56,10 @@ class Running:
             finally:
                 running.view.close()
                 running.redis.close()
+
+    def events(self) -> list[Event]:
+        """The events of pairs, in their order."""
+        return [event for event in self.view.events(1000, lambda _: True) if isinstance(event, Event)]
 
     def profile(self, *elements: dict[str, Any]) -> Path:
         """A profile file of these elements."""
@@ -141,6 +148,15 @@ class Running:
     def queued(self, queue: str) -> list[dict[str, Any]]:
         """The messages that wait in a queue, the newest first, as they lie in Redis."""
         return [json.loads(text) for text in self.redis.lrange(queue, 0, -1)]
+
+
+def for_each_at_once(names: Sequence[str], make: Callable[[str], T]) -> dict[str, T]:
+    """What a function makes of each name, all at the same time, as most of it is waiting.
+
+    It opens and closes its site itself: children end with the thread that started them.
+    """
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(make, names), strict=True))
 
 
 def kill(child: Child) -> None:

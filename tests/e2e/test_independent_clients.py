@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from postbeat.delivery import MailboxFacts
 from postbeat.model import Level, Phase
 from postbeat.results import Result
-from tests.e2e.running import Running
+from tests.e2e.running import Running, for_each_at_once
 from tests.mailservers import Account, MailServers
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
@@ -85,11 +86,21 @@ class Witnessed:
     facts: MailboxFacts
 
 
-@pytest.fixture(scope="module", params=SHOWN)
-def witnessed(
-    request: pytest.FixtureRequest, servers: MailServers, tmp_path_factory: pytest.TempPathFactory
-) -> Witnessed:
-    kind, account = request.param, servers.account()
+@pytest.fixture(scope="module")
+def sites(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Witnessed]:
+    """A site for each protocol, at the same time."""
+    folder = tmp_path_factory.mktemp("witnessed")
+    return for_each_at_once([*SHOWN], lambda kind: _witnessed(servers, folder / kind, kind))
+
+
+@pytest.fixture(params=SHOWN)
+def witnessed(request: pytest.FixtureRequest, sites: dict[str, Witnessed]) -> Witnessed:
+    return sites[request.param]
+
+
+def _witnessed(servers: MailServers, folder: Path, kind: str) -> Witnessed:
+    account = servers.account()
+    folder.mkdir()
     servers.put(account, LETTERS)
     with imap4(servers, account) as client:
         client.select("INBOX")
@@ -97,7 +108,7 @@ def witnessed(
         client.store(FLAGGED, "+FLAGS", r"(\Flagged \Answered)")
     flags_before = shown_by_imap4(servers, account).flags
     before = SHOWN[kind](servers, account)
-    with Running.open(tmp_path_factory.mktemp("witnessed")) as running:
+    with Running.open(folder) as running:
         running.worker("default")
         box = servers.mailbox(kind, "box", account, poll=2)
         sends = [servers.smtp(f"send{number}", account, read="box", poll=2) for number in range(3)]

@@ -129,8 +129,9 @@ def test_a_region_whose_only_worker_was_killed_becomes_unknown(killed: Killed) -
 def test_it_is_good_again_with_a_new_worker(killed: Killed) -> None:
     def all_back() -> bool:
         turns: dict[Pair, list[Level]] = {pair: [] for pair in killed.pairs if pair.region == "single"}
-        for event in killed.running.view.events(1000, lambda event: event.pair in turns):
-            turns[event.pair].append(event.level)
+        for event in killed.running.events():
+            if event.pair in turns:
+                turns[event.pair].append(event.level)
         return all(levels[-2:] == [Level.UNKNOWN, Level.GOOD] for levels in turns.values())
 
     killed.running.worker("single", "single-again")

@@ -1,4 +1,8 @@
-"""Literal passwords stand in the profile, and are seen nowhere else: not in Redis, logs, tasks or Flower."""
+"""Secrets stand in files and in the environment, and are seen nowhere else.
+
+Not in Redis, logs, tasks or Flower; not on a page, in an answer of the API, in metrics or in what a command
+prints; not in a webhook or a mail.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +22,8 @@ import pytest
 
 from postbeat.embedded.redis import free_port
 from postbeat.model import Phase
+from postbeat.store import keys
+from tests.e2e import looking
 from tests.e2e.running import Running
 from tests.mailservers import CERTIFIED, KEY_PASSWORD, Account, MailServers
 
@@ -24,26 +31,57 @@ pytestmark = pytest.mark.mailservers
 
 WRONG = "canary-of-a-wrong-password"
 SHARED = "canary-of-a-shared-secret"
+TOKEN = "canary-of-a-token"
+ACCESS = "canary-of-an-access-token"
+CLIENT = "canary-of-a-client-secret"
+REFRESH = "canary-of-a-refresh-token"
+HOOK = "canary-of-a-webhook-signature"
+HEADER = "canary-of-a-webhook-header"
+ADDRESS = "canary-of-a-webhook-address"
+LOGIN = "canary-of-a-login-at-the-page"
+SESSION = "canary-of-what-sessions-are-signed-with"
 
 
-def elements(servers: MailServers, account: Account) -> list[dict[str, Any]]:
+def elements(servers: MailServers, account: Account, token_url: str) -> list[dict[str, Any]]:
     """Every field that may hold a secret, every login, and logins that go wrong."""
     common: dict[str, Any] = {"read": "imap", "poll": 2, "regions": "lab", "delivertimeout": 20}
     certified = {
         "port": servers.ports[CERTIFIED],
         "authenticationtype": "NONE",
     } | servers.client_certificate()
+    with_token = common | {"authenticationtype": "XOAUTH2", "password": None}
+    fetched = with_token | {"tokenurl": token_url, "clientid": "probe"}
     return [
         servers.mailbox("imap4", "imap", account, "STARTTLS"),
         servers.mailbox("pop3", "pop", account, "SSL", authenticationtype="PLAIN"),
         servers.mailbox("pop3", "shut", account, password=WRONG),
-        servers.smtp("plain", account, **common),
+        servers.smtp("plain", account, group="office", **common),
         servers.smtp("cram", account, authenticationtype="CRAM-MD5", **common),
         servers.smtp("certified", account, "STARTTLS", **common | certified),
         servers.smtp("over-pop", account, **common | {"read": "pop"}),
         servers.smtp("wrong", account, password=WRONG, **common),
         servers.smtp("shared", account, authenticationtype="CRAM-MD5", sharedsecret=SHARED, **common),
         servers.smtp("unread", account, **common | {"read": "shut"}),
+        servers.smtp("token", account, "STARTTLS", token=TOKEN, **with_token),
+        servers.smtp("client", account, "STARTTLS", clientsecret=CLIENT, **fetched),
+        servers.smtp("refresh", account, "STARTTLS", refreshtoken=REFRESH, **fetched),
+    ]
+
+
+def sinks(servers: MailServers, receiver: looking.Receiver, account: Account, printed: Path) -> list[Any]:
+    """Sinks of every type with every secret; one's receiver refuses, another's is not there."""
+    relay = {"server": "127.0.0.1", "port": servers.ports["smtp"], "securitytype": "STARTTLS"}
+    login = {"username": account.name, "password": account.password}
+    people = {"to": account.address, "sender": "postbeat@example.test"}
+    signed = {"secret": HOOK, "headers": {"Authorization": HEADER}}
+    return [
+        {"name": "hook", "type": "webhook", "url": f"{receiver.url}/{ADDRESS}", **signed},
+        {"name": "refused", "type": "webhook", "url": f"{receiver.url}/refused/{ADDRESS}", **signed},
+        {"name": "away", "type": "webhook", "url": f"http://127.0.0.1:{free_port()}/{ADDRESS}", **signed},
+        {"name": "chat", "type": "slack", "url": f"{receiver.url}/{ADDRESS}"},
+        {"name": "alerts", "type": "alertmanager", "url": f"http://me:{ADDRESS}@127.0.0.1:{free_port()}"},
+        {"name": "mail", "type": "email", **people, "relays": [relay | login]},
+        {"name": "script", "type": "command", "command": ["/bin/sh", "-c", f"(env; cat) >> {printed}"]},
     ]
 
 
@@ -101,37 +139,67 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    account = servers.account()
-    with Running.open(tmp_path_factory.mktemp("secrets")) as running:
+    account, people = servers.account(), servers.account()
+    with ExitStack() as ends:
+        running = ends.enter_context(Running.open(tmp_path_factory.mktemp("secrets")))
+        receiver = ends.enter_context(looking.Receiver.open(ACCESS))
+        printed = running.site.folder / "printed"
+        profile = running.profile(*elements(servers, account, f"{receiver.url}/token"))
+        looking.notify(running, sinks(servers, receiver, people, printed), servers.root / "tls" / "ca.pem")
         tap = Wiretap(running.site.redis_url)
-        running.site.beat(running.profile(*elements(servers, account)))
-        running.until(lambda: len(running.queued("probe.lab")) >= 14, "polls in the queue")
+        running.site.beat(profile)
+        page = ends.enter_context(looking.web(running, LOGIN, SESSION))
+        url = ends.enter_context(flower(running))
+        running.until(lambda: len(running.queued("probe.lab")) >= 20, "polls in the queue")
         waiting = dump(running)
-        with flower(running) as url:
-            running.celery("lab", "worker", "-l", "debug", "-n", "lab@%h", POSTBEAT_REGION="lab")
-            for name in ("plain", "cram", "certified", "over-pop", "unread"):
-                running.result(name, Phase.READ)
-            for name in ("wrong", "shared"):
-                running.result(name)
-            running.until(lambda: {"smtp.send", "mailbox.read"} <= _task_names(url), "both tasks in Flower")
-            tasks, workers = _get(f"{url}/api/tasks?limit=1000"), _get(f"{url}/api/workers?refresh=1")
+        running.celery("lab", "worker", "-l", "debug", "-n", "lab@%h", POSTBEAT_REGION="lab")
+        for name in ("plain", "cram", "certified", "over-pop", "unread"):
+            running.result(name, Phase.READ)
+        for name in ("wrong", "shared", "token", "client", "refresh"):
+            running.result(name)
+        running.until(lambda: {"smtp.send", "mailbox.read"} <= _task_names(url), "both tasks in Flower")
+        running.until(lambda: servers.messages(people), "mail to people")
+        running.until(lambda: running.redis.xlen(keys.sink_dead("refused")), "letter that is kept")
+        tasks, workers = _get(f"{url}/api/tasks?limit=1000"), _get(f"{url}/api/workers?refresh=1")
+        shown = {
+            "the page of an operator": looking.pages(page, "otto"),
+            "the page of a viewer": looking.pages(page, "vera"),
+            "what is probed now": looking.probes(page, ["plain", "wrong", "client", "certified"]),
+            "the API": looking.api(page, ["plain", "wrong", "client", "imap"]),
+            "the commands": looking.commands(running),
+        }
         places = {
             "the queue while no worker runs": waiting,
             "Redis": dump(running),
+            "what is kept packed in Redis": unpacked(running),
             "what was said to Redis": tap.heard(),
             "the logs": running.logs(),
             "Flower's tasks": json.dumps(tasks),
             "Flower's workers": json.dumps(workers),
             "the results": "\n".join(map(repr, running.results())),
+            "the webhooks": "\n".join(receiver.bodies),
+            "the mails": "\n".join(map(looking.readable, servers.messages(people))),
+            "what a command is told": printed.read_text(),
         }
         secrets = {
             "the password": account.password,
             "the wrong password": WRONG,
             "the shared secret": SHARED,
             "the password of the key": KEY_PASSWORD,
+            "the token": TOKEN,
+            "the access token": ACCESS,
+            "the client's secret": CLIENT,
+            "the refresh token": REFRESH,
             "the site's key": running.site.key,
+            "the signature's secret": HOOK,
+            "the webhook's header": HEADER,
+            "the webhook's address": ADDRESS,
+            "the relay's password": people.password,
+            "the password of the page": LOGIN,
+            "the secret of sessions": SESSION,
+            "the API token": page.token,
         }
-        yield Seen(secrets, places, list(tasks.values()), workers)
+        yield Seen(secrets, shown | places, list(tasks.values()), workers)
 
 
 def _task_names(url: str) -> set[str]:
@@ -153,6 +221,13 @@ def dump(running: Running) -> str:
     return "\n".join(f"{key} {readers[redis.type(key)](key)!r}" for key in redis.scan_iter())
 
 
+def unpacked(running: Running) -> str:
+    """The results that Redis keeps, which are not to be read in a dump."""
+    view, states = running.view, running.view.states()
+    kept = [[state.round_trip, *view.notable(state.pair)] for state in states]
+    return f"{kept!r}\n{view.events(1000, lambda _: True)!r}"
+
+
 def disguises(secret: str) -> set[str]:
     """A secret as it is, and in Base64 at each of the three places where it may begin."""
     found = {secret}
@@ -165,11 +240,20 @@ def disguises(secret: str) -> set[str]:
 PLACES = (
     "the queue while no worker runs",
     "Redis",
+    "what is kept packed in Redis",
     "what was said to Redis",
     "the logs",
     "Flower's tasks",
     "Flower's workers",
     "the results",
+    "the page of an operator",
+    "the page of a viewer",
+    "what is probed now",
+    "the API",
+    "the commands",
+    "the webhooks",
+    "the mails",
+    "what a command is told",
 )
 
 
@@ -179,6 +263,30 @@ def test_no_secret_is_seen(seen: Seen, place: str) -> None:
     assert len(text) > 500
     shown = [name for name, secret in seen.secrets.items() if any(form in text for form in disguises(secret))]
     assert not shown
+
+
+REFUSED = "The server refused the login"
+HOLDS = {
+    "what is kept packed in Redis": (REFUSED, "VerdictEvent"),
+    "the page of an operator": (
+        "otto (operator)",
+        "Announce maintenance",
+        REFUSED,
+        "/elements/plain?range=30d ",
+    ),
+    "the page of a viewer": ("vera (viewer)", "/mailboxes ", "/regions ", "/status/office ", REFUSED),
+    "what is probed now": (REFUSED, "354 ", "POST /api/v1/probe 200"),
+    "the API": ('"openapi"', REFUSED, "event: change", "event: result", "# EOF", "postbeat_level", "201"),
+    "the commands": (REFUSED, '"regions"', "<html", "404"),
+    "the webhooks": ('"kind": "verdict"', '"kind": "level"', REFUSED, '"text"'),
+    "the mails": ("FAILED", REFUSED),
+    "what a command is told": ("POSTBEAT_LEVEL=FAILED", REFUSED),
+}
+
+
+@pytest.mark.parametrize("place", HOLDS)
+def test_what_was_looked_at_holds_what_it_is_for(seen: Seen, place: str) -> None:
+    assert [text for text in HOLDS[place] if text not in seen.places[place]] == []
 
 
 def test_a_secret_would_be_recognised_in_every_disguise() -> None:
