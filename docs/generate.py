@@ -1,6 +1,7 @@
 """Makes the generated parts of the documents: the list of commands, and pictures of real output.
 
-``python -m docs.generate`` writes everything; one picture is that of a demo that ran for 16 seconds.
+``python -m docs.generate`` writes everything; one picture is that of a demo that ran for 16 seconds. The one
+of the page can be made alone, by ``python -m docs.page``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -23,12 +24,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from docs import page
 from postbeat.cli import main
 from postbeat.embedded.mail import mail_server
 from postbeat.embedded.processes import Processes
+from postbeat.metrics import names
 
 FOLDER = Path(__file__).parent
 COMMANDS = FOLDER / "commands.md"
+METRICS = FOLDER / "metrics.md"
 IMAGES = FOLDER / "images"
 WIDTH = 118
 _MOVES = re.compile(r"\x1b\[[0-9;?]*[A-HJKSTfhlnsu]|\r")
@@ -36,19 +40,37 @@ _MOVES = re.compile(r"\x1b\[[0-9;?]*[A-HJKSTfhlnsu]|\r")
 
 def commands_text() -> str:
     """The text of commands.md: what ``--help`` says of every command."""
-    context = click.Context(main, info_name="postbeat", max_content_width=100, terminal_width=100)
     parts = ["# Commands\n", "What `postbeat --help` and `postbeat COMMAND --help` say.\n"]
-    parts.append(_help(main, context))
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        if command is not None:
-            inner = click.Context(command, context, info_name=name, max_content_width=100, terminal_width=100)
-            parts += [f"## postbeat {name}\n", _help(command, inner)]
+    context = click.Context(main, info_name="postbeat", **main.context_settings)
+    parts += _helps(main, context, "")
     return "\n".join(parts)
 
 
-def _help(command: click.Command, context: click.Context) -> str:
-    return f"```text\n{command.get_help(context)}\n```\n"
+def _helps(command: click.Command, context: click.Context, name: str) -> Iterator[str]:
+    """What a command says, and those of a group after it."""
+    context.max_content_width = context.terminal_width = 100
+    if name:
+        yield f"{'#' * (1 + len(name.split()))} postbeat {name}\n"
+    yield f"```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for word in command.list_commands(context):
+            inner = command.get_command(context, word)
+            if inner is not None:
+                yield from _helps(
+                    inner, click.Context(inner, context, info_name=word), f"{name} {word}".strip()
+                )
+
+
+def metrics_text(text: str) -> str:
+    """The text of metrics.md with the table of all metrics as it is now."""
+    rows = ["| name | type | labels | unit | meaning |", "| --- | --- | --- | --- | --- |"]
+    for metric in names.METRICS:
+        labels = " ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.type} | {labels} | {metric.unit} | {metric.help} |")
+    begin, end = "<!-- begin: make docs -->", "<!-- end: make docs -->"
+    before, _, rest = text.partition(begin)
+    table = "\n".join(rows)
+    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
 
 
 def on_terminal(argv: Sequence[str], env: Mapping[str, str], seconds: float | None = None) -> str:
@@ -120,10 +142,12 @@ def _explain() -> str:
 def write() -> None:
     """Writes all generated parts."""
     COMMANDS.write_text(commands_text(), encoding="utf-8")
+    METRICS.write_text(metrics_text(METRICS.read_text(encoding="utf-8")), encoding="utf-8")
     IMAGES.mkdir(exist_ok=True)
     (IMAGES / "demo.svg").write_text(picture("make demo", _demo()), encoding="utf-8")
     explained = picture("postbeat probe profile.yaml mail-imap4 --explain", _explain())
     (IMAGES / "explain.svg").write_text(explained, encoding="utf-8")
+    page.write()
 
 
 if __name__ == "__main__":

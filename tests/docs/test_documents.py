@@ -10,6 +10,7 @@ import click
 import pytest
 
 from docs.generate import COMMANDS, commands_text
+from docs.page import PICTURE, VIEWPORT
 from postbeat import profile
 from postbeat.cli import main
 
@@ -22,6 +23,13 @@ def commands() -> dict[str, click.Command]:
     context = click.Context(main)
     found = {name: main.get_command(context, name) for name in main.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}
+
+
+def options(command: click.Command, words: list[str]) -> set[str]:
+    """The options of a command, or of the one of a group that the words name."""
+    if isinstance(command, click.Group) and words and words[0] in command.commands:
+        return options(command.commands[words[0]], words[1:])
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_the_list_of_commands_is_what_help_says() -> None:
@@ -43,10 +51,10 @@ def test_every_command_and_option_that_is_named_exists(document: Path) -> None:
         name, *words = line.split()
         if name not in known:
             continue
-        options = {option for parameter in known[name].params for option in parameter.opts}
+        allowed = options(known[name], words)
         for word in words:
             if word.startswith("--") and word != "--help":
-                assert word.rstrip(".,;:)") in options, f"postbeat {line}"
+                assert word.rstrip(".,;:)") in allowed, f"postbeat {line}"
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
@@ -89,3 +97,11 @@ def test_the_pictures_show_real_output(image: Path) -> None:
     text = image.read_text(encoding="utf-8").replace("&#160;", " ")
     assert "GOOD" in text
     assert re.search(r"\d+\.\d ms", text)
+
+
+def test_the_picture_of_the_page_is_one_and_loads_quickly() -> None:
+    image = PICTURE.read_bytes()
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = int.from_bytes(image[16:20], "big"), int.from_bytes(image[20:24], "big")
+    assert (width, height) == (VIEWPORT["width"], VIEWPORT["height"])
+    assert len(image) < 150_000

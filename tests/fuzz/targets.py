@@ -1,20 +1,30 @@
 """Everything that parses what others wrote, as functions of bytes: for the fuzzer, and for tests of its cost.
 
 A target raises nothing but what its module declares: RemoteFault for a server that does not keep to its
-protocol, LocalFault where the documentation of the function says so. Anything else is a defect.
+protocol, LocalFault where the documentation of the function says so, ValueError for what a profile or Redis
+holds. Anything else is a defect.
 """
 
 from __future__ import annotations
 
 import base64
+import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from postbeat import message
+from postbeat import figurelog, message, packing
 from postbeat.arrival import body, bounce, dkimcheck, fields, hops, verdicts
+from postbeat.classification import Classification
+from postbeat.figures import Figures
 from postbeat.message import Token
-from postbeat.model import FaultError, Poll, RemoteFault
+from postbeat.model import FaultCode, FaultError, Level, Phase, Poll, RemoteFault, Side
+from postbeat.profile import ProfileError
+from postbeat.rollup import Rollup
+from postbeat.sinks import loading
+from postbeat.windows import Window
 from postbeat.wire import imap4, imap4args, imap4data, pop3, sasl, scram, smtp
 from postbeat.wire.imap4args import Literal
 from postbeat.wire.imap4reply import Reply
@@ -175,6 +185,49 @@ def dkim_signatures(data: bytes) -> None:
         dkimcheck.check(data, txt).send(None)
 
 
+def classification(data: bytes) -> None:
+    """A service level; what it is written out as means the same."""
+    with suppress(ValueError):
+        found = Classification.parse(data.decode("utf-8", "replace"))
+        assert Classification.parse(str(found)) == found
+
+
+def window(data: bytes) -> None:
+    """A maintenance window; what it is written out as means the same."""
+    with suppress(ValueError):
+        found = Window.parse(data.decode("utf-8", "replace"))
+        assert Window.parse(str(found)) == found
+        bounds = found.bounds(SENT_US)
+        assert bounds is None or bounds[0] <= SENT_US < bounds[1]
+
+
+def stored_figures(data: bytes) -> None:
+    """The figures of one result, and a stretch of a log: as it is, and behind its compression."""
+    with suppress(ValueError):
+        found = Figures.loads(data)
+        assert Figures.loads(found.dumps()) == found
+    deflater = zlib.compressobj(1, wbits=-15)
+    for stretch in (data, deflater.compress(data) + deflater.flush()):
+        with suppress(ValueError):
+            figurelog.unpack(stretch)
+
+
+def packed_rollups(data: bytes) -> None:
+    """Packed rollups: as they are, and as chunks with the checksum that fits."""
+    value = ROLLUPS[:1] + data
+    for packed in (data, value + zlib.crc32(value).to_bytes(4, "big")):
+        with suppress(ValueError):
+            packing.unpack(packed)
+
+
+def sinks(data: bytes) -> None:
+    """A file of sinks."""
+    with tempfile.NamedTemporaryFile() as file, suppress(ProfileError):
+        file.write(data)
+        file.flush()
+        loading.load(Path(file.name))
+
+
 FRAMES = tuple(
     (name + b": ", b"\r\n\r\ntext") for name in (b"Content-Type", b"Return-Path", b"Auto-Submitted", b"From")
 )
@@ -186,6 +239,24 @@ BODIES = (
     (b"Content-Transfer-Encoding: base64\r\n\r\n", b""),
     (b"Content-Transfer-Encoding: quoted-printable\r\n\r\n", b""),
 )
+FIGURES = (
+    Figures(SENT_US, Phase.SEND, 7, Level.GOOD, False, times_us={"connectTime": 900, "responseTime": 20_000}),
+    Figures(SENT_US + 1, Phase.READ, 7, Level.GOOD, True, times_us={"timeToDeliver": 2_000_000}, hop_count=3),
+    Figures(SENT_US + 2, Phase.SEND, 8, Level.FAILED, True, Side.REMOTE, FaultCode.TIMEOUT, "data"),
+)
+
+
+def _rollups() -> bytes:
+    """Some hours, of which each has one poll more than that before."""
+    rollups = {}
+    for hour in range(30):
+        rollups[hour] = Rollup()
+        for figures in FIGURES * hour:
+            rollups[hour].add(figures)
+    return packing.pack(rollups)
+
+
+ROLLUPS = _rollups()
 
 TARGETS: Mapping[str, Target] = {
     "line": Target(line, (b"\0a\r\nb\nhello", b"\xffx" * _LIMIT)),
@@ -313,5 +384,35 @@ TARGETS: Mapping[str, Target] = {
             b" bh=YWJj; t=1; x=9999999999; b=YWJj\r\nFrom: a@a.test\r\nTo: b@b.test\r\n\r\ntext\r\n",
         ),
         frames=(),
+    ),
+    "classification": Target(
+        classification,
+        (
+            b"responseTime > 2 -> MARGINAL",
+            b"status != 250 and message contains 'a \\' b' -> FAILED",
+            b"certificateDays < 1.5e1 -> UNKNOWN",
+        ),
+    ),
+    "window": Target(
+        window,
+        (
+            b"Mon-Fri,Sun 22:00-06:00 Europe/Berlin",
+            b"daily 00:00-24:00",
+            b"2026-12-01T02:00Z/2026-12-01T04:00:59+01:00",
+        ),
+    ),
+    "figures": Target(
+        stored_figures, (*(one.dumps() for one in FIGURES), figurelog.pack(FIGURES)), frames=()
+    ),
+    "packing": Target(packed_rollups, (ROLLUPS, ROLLUPS[1:-4]), frames=()),
+    "sinks": Target(
+        sinks,
+        (
+            b"sinks:\n  - {name: a, type: webhook, url: http://a.test/b, secret: {env: A}, timeout: 5}\n",
+            b"sinks:\n  - name: b\n    type: email\n    to: [a@b.test]\n    sender: b@b.test\n"
+            b"    relays: [{server: mx.test, port: 25}]\n    subject: '{{ headline }}'\n",
+            b"sinks: [{name: c, type: command, command: [/bin/true], elements: 'a*', levels: FAILED}]\n",
+        ),
+        frames=(),  # templates and YAML have limits of their own
     ),
 }
