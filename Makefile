@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
-# What waits for nothing but itself; all other tests measure times, and have the machine to themselves.
-SIDE_BY_SIDE := tests/unit tests/wire tests/cli tests/docs tests/redis
+# What measures no times; all other tests do, and have the machine to themselves.
+SIDE_BY_SIDE := $(addprefix tests/,unit wire beat cli deploy docs embedded redis sinks web)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean

@@ -154,7 +154,7 @@ class ViewStore:
         summary = summaries({name: short})[0] if short else None
         return _state(pair, fields, summary, dict(zip(Phase, latest, strict=True)))
 
-    def notable(self, pair: Pair, count: int = 8) -> list[Result]:
+    def notable(self, pair: Pair, count: int = 4) -> list[Result]:
         """The newest results of a pair that were not GOOD or changed its level, at most 4, oldest first."""
         stored = cast("list[str]", self._redis.lrange(keys.notable(str(pair)), 0, count - 1))
         return [codec.decode(data) for data in reversed(stored)]

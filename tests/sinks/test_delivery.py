@@ -273,6 +273,6 @@ def test_the_end_of_a_problem_that_was_lost_with_its_event_is_told_in_the_end(ri
             await rig.until(lambda: len(receiver.taken) == 4)
             assert receiver.ids() == [over, still, newest, f"{over}-ended"]
             assert (receiver.taken[-1]["state"], receiver.taken[-1]["ends"]) == ("recovery", over)
-            assert rig.redis.hkeys(keys.sink_open("hook")) == ["verdict:still"]
+            await rig.until(lambda: rig.redis.hkeys(keys.sink_open("hook")) == ["verdict:still"])
 
     asyncio.run(run())
