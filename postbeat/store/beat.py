@@ -19,6 +19,7 @@ from postbeat.publicfacts import public_facts
 from postbeat.results import Result
 from postbeat.slots import Polled
 from postbeat.store import keys, records, summary
+from postbeat.store.connecting import client
 from postbeat.store.records import Pending
 from postbeat.store.wake import needs_reader_call
 
@@ -45,9 +46,7 @@ class BeatStore:
     """The store as seen from beat. Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
-        )
+        self._redis: Redis = client(url, decode_responses=True)
         self._claim = self._redis.register_script(keys.script("claim"))
         self._record = self._redis.register_script(keys.script("record"))
         self._wake = self._redis.register_script(keys.script("wake"))

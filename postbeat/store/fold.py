@@ -22,6 +22,7 @@ from postbeat.figures import Figures
 from postbeat.model import Pair
 from postbeat.rollup import Rollup
 from postbeat.store import keys
+from postbeat.store.connecting import client
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class FoldStore:
     """The store as seen by who folds. Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str, retention: Retention | None = None) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        self._redis: Redis = client(url)
         self._retention = retention or Retention()
         self._unfolded = self._redis.register_script(keys.script("unfolded"))
         self._fold = self._redis.register_script(keys.script("fold"))

@@ -18,6 +18,7 @@ from postbeat.figures import Figures
 from postbeat.model import Pair
 from postbeat.rollup import Rollup
 from postbeat.store import keys
+from postbeat.store.connecting import client
 from postbeat.store.fold import DAY_US, HOUR_US, Covers, Unfolded, by_day, by_hour, loaded
 
 PAIRS = 200  # read in one exchange: some 10 MB
@@ -37,7 +38,7 @@ class History:
     """
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        self._redis: Redis = client(url)
         self._recent = self._redis.register_script(keys.script("recent"))
         self._script = keys.script("unfolded")
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()

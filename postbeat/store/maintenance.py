@@ -13,6 +13,7 @@ from redis import Redis
 
 from postbeat.model import Pair
 from postbeat.store import keys
+from postbeat.store.connecting import client
 from postbeat.store.summary import element_facts
 from postbeat.windows import Window
 
@@ -79,9 +80,7 @@ class MaintenanceStore:
     """The windows in Redis. Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
-        )
+        self._redis: Redis = client(url, decode_responses=True)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -14,6 +14,7 @@ from postbeat.delivery import Outcome, Verdict
 from postbeat.figures import TIMINGS, Figures
 from postbeat.model import Level, Pair, Phase
 from postbeat.store import keys
+from postbeat.store.connecting import client
 from postbeat.store.facts import Waits
 
 NEWEST = 4  # of the raw log: a send, its read, and what came after another
@@ -89,7 +90,7 @@ class MeasuresView:
         self._figures: Mapping[bytes, Figures | None] = {}
         self._messages: Mapping[bytes, Message | None] = {}
         # Figures are bytes.
-        self._redis: Redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        self._redis: Redis = client(url)
 
     def of(self, pairs: Sequence[Pair]) -> list[Measures]:
         """The measures of these pairs, in their order."""

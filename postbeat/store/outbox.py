@@ -12,20 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from redis import Redis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
 
 from postbeat import clock
 from postbeat.results import AnyEvent
 from postbeat.store import keys
+from postbeat.store.connecting import client, connections
 from postbeat.store.scripts import Scripts
 from postbeat.store.streams import parse_event
 from postbeat.store.summary import ElementFacts, element_facts, element_verdicts
 
 CONNECTIONS = 256
-WAIT_S = 20  # for a connection to be free
 LEASE_MS = 10_000  # another process takes over from one that was killed after so long
 MARGIN_US = 1_000_000  # so long before its end a lease is not relied on any more
 BLOCK_MS = 500  # how long the stream is waited for at a time
@@ -66,17 +63,7 @@ class Move:
 
 def connect(url: str) -> AsyncRedis:
     """The connections of a process that serves sinks."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=WAIT_S,
-        decode_responses=True,
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        # A pooled connection is stale after Redis was restarted. Every call may be made twice.
-        retry=Retry(ConstantBackoff(0.1), 2),
-    )
-    return AsyncRedis.from_pool(pool)
+    return AsyncRedis.from_pool(connections(url, CONNECTIONS))
 
 
 async def facts_of(redis: AsyncRedis, element: str) -> ElementFacts | None:
@@ -200,9 +187,7 @@ class Letters:
     """The letters of sinks, for commands. Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5
-        )
+        self._redis: Redis = client(url, decode_responses=True)
 
     def close(self) -> None:
         """Closes the connections."""

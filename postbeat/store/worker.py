@@ -8,9 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from postbeat import clock, codec
@@ -21,6 +19,7 @@ from postbeat.results import Result
 from postbeat.servicelevels import NOTHING_KNOWN, Standing
 from postbeat.store import keys, records
 from postbeat.store.bells import Bells
+from postbeat.store.connecting import connections
 from postbeat.store.desk import LEASE_MS, Desk, Lease, LeaseLostError
 from postbeat.store.scripts import Scripts
 from postbeat.store.wake import needs_reader_call, wake_text
@@ -30,7 +29,6 @@ __all__ = ["Desk", "LeaseLostError", "WorkerStore"]
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 32  # of one process; a call takes a fraction of a millisecond
-WAIT_S = 20  # for a connection to be free
 TURN_S = 0.1  # between two questions whether it is one's turn
 WAITER_MS = 1_500  # who has not asked for so long waits no more
 
@@ -43,17 +41,7 @@ class WorkerStore:
 
     def __init__(self, url: str, worker: str = "", steady_us: Callable[[], int] = clock.steady_us) -> None:
         # Blocking: with thousands of polls in flight, whoever finds no connection free waits for one.
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=WAIT_S,
-            decode_responses=True,
-            socket_timeout=10,
-            socket_connect_timeout=5,
-            # A pooled connection is stale after Redis was restarted. Every call may be made twice.
-            retry=Retry(ConstantBackoff(0.1), 2),
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+        self._redis: Redis = Redis.from_pool(connections(url, CONNECTIONS))
         self._worker = worker
         self._steady_us = steady_us
         self._process = secrets.token_hex(8)
