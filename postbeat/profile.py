@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import gc
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -198,7 +197,7 @@ class _Loading:
             return
         for key in data:
             if key not in _TOP_KEYS:
-                self.fault(file, lines.line((key,)), key, _unknown(key, _TOP_KEYS))
+                self.fault(file, lines.line((key,)), key, yamllines.unknown(key, _TOP_KEYS))
         items = data.get("elements")
         if not isinstance(items, list) or not items:
             self.fault(file, lines.line(("elements",)), "elements", "expected a list of elements")
@@ -221,7 +220,7 @@ class _Loading:
     def _element(
         self, file: Path, lines: yamllines.Lines, at: yamllines.Path, raw: object, regions: Regions | None
     ) -> None:
-        where = _dotted(at)
+        where = yamllines.dotted(at)
         if not isinstance(raw, dict):
             self.fault(file, lines.line(at), where, "expected a mapping with name, type and server")
             return
@@ -252,7 +251,7 @@ class _Loading:
         known = [field.name for field in fields(ELEMENT_TYPES[kind])]
         for key, value in values.items():
             if key not in known:
-                faults[key,] = _unknown(key, known)
+                faults[key,] = yamllines.unknown(key, known)
             elif key not in _EITHER and isinstance(value, bool) is not (key in _BOOLEANS):
                 faults[key,] = _wrong(expected(kind, key), values, key)
         element: AnyElement | None = None
@@ -268,7 +267,7 @@ class _Loading:
                 faults[key,] = message
                 faulty.add(key)
         for path, message in faults.items():
-            self.fault(file, lines.line((*at, *path)), _dotted((*at, *path)), message)
+            self.fault(file, lines.line((*at, *path)), yamllines.dotted((*at, *path)), message)
         if faults:
             self._faulty.add(str(values.get("name")))
             self._half_read.add(str(values.get("read")))
@@ -280,7 +279,7 @@ class _Loading:
         if element.name in self._names:
             first, first_line = self._names[element.name]
             message = f"the name {element.name!r} is taken by the element at {first}:{first_line}"
-            self.fault(file, line, f"{_dotted(at)}.name", message)
+            self.fault(file, line, f"{yamllines.dotted(at)}.name", message)
             return
         self._names[element.name] = (file, line)
         self._places[element.name] = (file, lines, at)
@@ -300,7 +299,7 @@ class _Loading:
             message = f"{element.read!r} is {what}; expected {EXPECTED['read']}"
             close = difflib.get_close_matches(element.read, sorted(mailboxes), 1)
             hint = f", perhaps {close[0]!r}" if close else ""
-            self.fault(file, lines.line((*at, "read")), f"{_dotted(at)}.read", message + hint)
+            self.fault(file, lines.line((*at, "read")), f"{yamllines.dotted(at)}.read", message + hint)
 
     def settle_mailboxes(self) -> None:
         """Fills in what follows for a mailbox from the smtp elements that read it."""
@@ -323,7 +322,7 @@ class _Loading:
             if str(file) in unplaced or element.name in self._half_read:
                 continue
             for key, message in contradictions.of_settled(element).items():
-                self.fault(file, lines.line((*at, key)), _dotted((*at, key)), message)
+                self.fault(file, lines.line((*at, key)), yamllines.dotted((*at, key)), message)
 
     def _polled(
         self, box: Imap4Element | Pop3Element, senders: Sequence[SmtpElement]
@@ -371,17 +370,4 @@ def _wrong(takes: str, values: Mapping[str, object], key: str) -> str:
     hint = "; put it in quotes" if isinstance(value, int | float) and takes.startswith(_TEXTS) else ""
     if key in Element.SECRETS or key == "tokenurl":  # an address may hold a password
         return f"expected {takes}{hint}"
-    shown = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
-    return f"expected {takes}, got {shown[:80]}{hint}"
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-
-
-def _dotted(path: yamllines.Path) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return f"expected {takes}, got {yamllines.shown(value)}{hint}"

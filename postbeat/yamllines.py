@@ -6,8 +6,10 @@ Only what a configuration needs: ``true`` and ``false`` are the only truth value
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,3 +142,23 @@ def _scalar(node: Any) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
+
+
+def dotted(path: Path) -> str:
+    """A path as messages have it, such as ``elements[0].name``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def unknown(key: str, known: Sequence[str]) -> str:
+    """What is said of a key that a mapping does not take."""
+    close = difflib.get_close_matches(key, known, 1)
+    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
+
+
+def shown(value: object) -> str:
+    """A value as messages have it: as YAML writes it, and not too long."""
+    text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
+    return text[:80]

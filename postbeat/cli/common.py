@@ -14,6 +14,7 @@ import click
 from redis.exceptions import RedisError
 
 from postbeat import profile as profiles
+from postbeat.cli.render import plural
 from postbeat.embedded.processes import EmbeddedError
 from postbeat.model import Level
 from postbeat.profile import Profile, ProfileError
@@ -40,6 +41,20 @@ def fail(text: str, code: int = 1) -> NoReturn:
     """Ends the command with a message for people."""
     click.secho(text, err=True, fg="red")
     sys.exit(code)
+
+
+def faults_exit(error: ProfileError, path: Path, *, as_json: bool) -> NoReturn:
+    """Ends a command that validates a file with all that is wrong with it."""
+    if as_json:
+        faults = [
+            {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
+            for fault in error.faults
+        ]
+        print_json({"valid": False, "faults": faults})
+    else:
+        click.echo("\n".join(str(fault) for fault in error.faults))
+        say(f"{plural(len(error.faults), 'fault')} in {path}")
+    sys.exit(1)
 
 
 def errors_exit(code: int) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from postbeat import clock, settings
-from postbeat.cli.common import errors_exit, fail, json_option, print_json, redis_option, say
+from postbeat.cli.common import errors_exit, fail, faults_exit, json_option, print_json, redis_option, say
 from postbeat.cli.render import plural
 from postbeat.profile import ProfileError
 from postbeat.sinks import config, loading
@@ -64,16 +64,7 @@ def _check(path: Path, *, as_json: bool) -> None:
     try:
         sinks = loading.load(path)
     except ProfileError as error:
-        if as_json:
-            faults = [
-                {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
-                for fault in error.faults
-            ]
-            print_json({"valid": False, "faults": faults})
-        else:
-            click.echo("\n".join(str(fault) for fault in error.faults))
-            say(f"{plural(len(error.faults), 'fault')} in {path}")
-        sys.exit(1)
+        faults_exit(error, path, as_json=as_json)
     warnings = [text for sink in sinks for text in config.warnings_of(sink)]
     if as_json:
         rows = [{"name": sink.name, "type": sink.type, "active": sink.active} for sink in sinks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import UTC, datetime
 from itertools import islice
@@ -13,7 +12,7 @@ import click
 from rich.table import Table
 
 from postbeat import queues, slots
-from postbeat.cli.common import errors_exit, json_option, load, print_json, profile_argument, say
+from postbeat.cli.common import errors_exit, faults_exit, json_option, load, print_json, profile_argument, say
 from postbeat.cli.render import console, plural
 from postbeat.elements import AnyElement, SmtpElement
 from postbeat.model import Kind, LocalFault, Pair, SecurityType
@@ -35,16 +34,7 @@ def check(profile: Path, as_json: bool) -> None:
     try:
         loaded = load(profile)
     except ProfileError as error:
-        if as_json:
-            faults = [
-                {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
-                for fault in error.faults
-            ]
-            print_json({"valid": False, "faults": faults})
-        else:
-            click.echo("\n".join(str(fault) for fault in error.faults))
-            say(f"{plural(len(error.faults), 'fault')} in {profile}")
-        sys.exit(1)
+        faults_exit(error, profile, as_json=as_json)
     summary = _summary(loaded)
     warnings = _warnings(loaded)
     if as_json:

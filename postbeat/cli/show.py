@@ -299,21 +299,7 @@ def mailboxes(element: str, redis_url: str | None, as_json: bool) -> None:
 
 
 def _mailbox_data(state: MailboxState) -> dict[str, Any]:
-    facts = plain.facts_as_data(state.facts)
-    del facts["tally"]  # of one check; these are the totals
-    return {
-        "mailbox": state.mailbox,
-        "element": state.element,
-        "region": state.region,
-        "pending": state.pending,
-        "awaited": state.awaited,
-        "waiting": state.waiting,
-        "reader": state.worker if state.is_read else None,
-        "lastLook": plain.seconds(state.looked_at_us),
-        "notBefore": plain.seconds(state.not_before_us or None),
-        **facts,
-        **{tally: state.totals.get(tally, 0) for tally in Tally},
-    }
+    return state.as_data() | {tally: state.totals.get(tally, 0) for tally in Tally}
 
 
 def _follow(coming: Iterator[Any], wanted: Callable[[Any], bool], show: Callable[[Any], None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from postbeat.cli.common import errors_exit, fail, print_json, redis_option, say
+from postbeat.cli.common import errors_exit, fail, json_option, print_json, redis_option, say
 from postbeat.settings import SettingsError
 from postbeat.web.users import MAX_TOKENS, Role, User, hashed, is_name, new_token, read, write
 
@@ -110,7 +110,7 @@ def token(name: str, users: Path) -> None:
 
 
 @user.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout and nothing else.")
+@json_option
 @users_option
 @errors_exit(1)
 def list_users(as_json: bool, users: Path) -> None:

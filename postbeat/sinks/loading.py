@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -55,7 +53,7 @@ class _Loading:
             return
         for key in data:
             if key != "sinks":
-                self._fault((key,), _unknown(key, ("sinks",)))
+                self._fault((key,), yamllines.unknown(key, ("sinks",)))
         items = data.get("sinks")
         if not isinstance(items, list) or not 1 <= len(items) <= SINKS_LIMIT:
             self._fault(("sinks",), f"expected a list of 1 to {SINKS_LIMIT} sinks")
@@ -83,7 +81,7 @@ class _Loading:
 
     def _fault(self, path: yamllines.Path, message: str) -> None:
         line = self._lines.line(path)
-        self.faults.append(ProfileFault(str(self._file), line, _dotted(path), message))
+        self.faults.append(ProfileFault(str(self._file), line, yamllines.dotted(path), message))
 
     def _sink(self, at: yamllines.Path, raw: object) -> None:
         if not isinstance(raw, dict):
@@ -107,7 +105,7 @@ class _Loading:
         known = [field.name for field in fields(kind)]
         for key, value in values.items():
             if key not in known:
-                self._fault((*at, key), _unknown(key, known))
+                self._fault((*at, key), yamllines.unknown(key, known))
             elif isinstance(value, bool) is not (key == "active"):
                 self._fault((*at, key), _wrong((key,), values, None))
         try:
@@ -120,8 +118,8 @@ class _Loading:
             for path, problem in zip(paths, problems, strict=True):
                 # A list whose items are wrong counts as too short as well.
                 inner = any(other[: len(path)] == path and other != path for other in paths)
-                if not inner and _dotted((*at, *path)) not in seen:
-                    seen.add(_dotted((*at, *path)))
+                if not inner and yamllines.dotted((*at, *path)) not in seen:
+                    seen.add(yamllines.dotted((*at, *path)))
                     self._fault((*at, *path), _message(path, values, problem))
         return None
 
@@ -163,7 +161,7 @@ def _path_of(loc: Sequence[int | str], values: Mapping[str, Any]) -> yamllines.P
 def _message(path: yamllines.Path, values: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "unexpected_keyword_argument":
         known = [field.name for field in fields(Relay)]
-        return _unknown(str(path[-1]), known)
+        return yamllines.unknown(str(path[-1]), known)
     reason = problem.get("ctx", {}).get("error")
     return _wrong(path, values, str(reason) if isinstance(reason, ValueError) else None)
 
@@ -184,17 +182,4 @@ def _wrong(path: yamllines.Path, values: Mapping[str, Any], reason: str | None) 
     parts = value if isinstance(value, list) else [value]
     if not _SECRETS.isdisjoint(words) or any(isinstance(part, dict | list) for part in parts):
         return f"expected {takes}{hint}"
-    shown = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
-    return f"expected {takes}, got {shown[:80]}{hint}"
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-
-
-def _dotted(path: yamllines.Path) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return f"expected {takes}, got {yamllines.shown(value)}{hint}"

@@ -9,12 +9,13 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 
-from postbeat import codec
+from postbeat import codec, plain
 from postbeat.delivery import MailboxFacts, Outcome
 from postbeat.model import Level, Pair, Phase
 from postbeat.results import AnyEvent, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
+from postbeat.store.connecting import client
 from postbeat.store.streams import parse_event
 from postbeat.store.summary import (
     ElementFacts,
@@ -82,17 +83,32 @@ class MailboxState:
     totals: Mapping[str, int] = field(default_factory=dict)
     facts: MailboxFacts | None = None
 
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, as :mod:`postbeat.plain` has it, without the totals."""
+        facts = plain.facts_as_data(self.facts)
+        del facts["tally"]  # of one check
+        return {
+            "mailbox": self.mailbox,
+            "element": self.element,
+            "region": self.region,
+            "pending": self.pending,
+            "awaited": self.awaited,
+            "waiting": self.waiting,
+            "reader": self.worker if self.is_read else None,
+            "lastLook": plain.seconds(self.looked_at_us),
+            "notBefore": plain.seconds(self.not_before_us or None),
+            **facts,
+        }
+
 
 class ViewStore:
     """Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = client(
             url,
             decode_responses=True,
             encoding_errors="surrogateescape",  # results are bytes
-            socket_timeout=10,
-            socket_connect_timeout=5,
         )
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from postbeat import plain
 from postbeat.figures import TIMINGS
 from postbeat.plain import seconds
 from postbeat.rollup import Rollup, availability
@@ -110,21 +109,7 @@ def timings(rollup: Rollup) -> dict[str, models.TimingFigures]:
 
 def mailbox(state: MailboxState) -> dict[str, Any]:
     """A mailbox, by the names of ``postbeat mailboxes --json``."""
-    facts = plain.facts_as_data(state.facts)
-    del facts["tally"]  # of one check; totals are those of all
-    return {
-        "mailbox": state.mailbox,
-        "element": state.element,
-        "region": state.region,
-        "pending": state.pending,
-        "awaited": state.awaited,
-        "waiting": state.waiting,
-        "reader": state.worker if state.is_read else None,
-        "lastLook": plain.seconds(state.looked_at_us),
-        "notBefore": plain.seconds(state.not_before_us or None),
-        **facts,
-        "totals": dict(state.totals),
-    }
+    return state.as_data() | {"totals": dict(state.totals)}
 
 
 def region(one: RegionNow) -> models.RegionFigures:
