@@ -59,7 +59,7 @@ class StoredSurroundings:
         """
         now_us = self.steady_us()
         if self._read_at_us is None or now_us - self._read_at_us >= FACTS_S * 1e6:
-            self._elements = await asyncio.to_thread(self._view.profile)
+            self._elements = dict(await asyncio.to_thread(self._view.profile))
             self._read_at_us = now_us
         windows = {name: facts.maintenance for name, facts in self._elements.items() if facts.maintenance}
         self.calendar = await asyncio.to_thread(self._maintenance.calendar, windows)

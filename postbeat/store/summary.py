@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,9 @@ class PairSummary:
     polls: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for the same reason
 class ElementVerdict:
-    """The verdict on an element, and the confirmed level of each region."""
+    """The verdict on an element, and the confirmed level of each region. Nobody changes it."""
 
     element: str
     verdict: Verdict
@@ -137,6 +137,14 @@ def _summary(name: str, row: list[Any]) -> PairSummary:
     )
 
 
+def by_element(stored: Mapping[str, str]) -> dict[str, Callable[[], list[PairSummary]]]:
+    """What tells the summaries of an element, by element: of many thousands, few are looked at."""
+    found: dict[str, dict[str, str]] = {}
+    for name, text in stored.items():
+        found.setdefault(name[: name.rindex("@")], {})[name] = text
+    return {element: functools.partial(summaries, texts) for element, texts in found.items()}
+
+
 def first_verdict_text(regions: Iterable[str], quorum: Quorum) -> str:
     """The stored text of the verdict on an element that has no result yet."""
     levels = dict.fromkeys(regions, Level.UNKNOWN.value)
@@ -167,3 +175,22 @@ def element_facts(text: str) -> ElementFacts:
             "servicelevels": tuple(data["servicelevels"]),
         }
     )
+
+
+class StoredFacts(Mapping[str, ElementFacts]):
+    """Facts by name, in the order of names; each text is read when it is asked for."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = {name: texts[name] for name in sorted(texts)}
+
+    def __getitem__(self, name: str) -> ElementFacts:
+        return element_facts(self._texts[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)

@@ -21,7 +21,8 @@ from postbeat.store.summary import (
     ElementFacts,
     ElementVerdict,
     PairSummary,
-    element_facts,
+    StoredFacts,
+    by_element,
     element_verdicts,
     summaries,
 )
@@ -119,15 +120,18 @@ class ViewStore:
         """Every pair that is expected to give results, in short and in no order: quick for many thousands."""
         return summaries(cast("dict[str, str]", self._redis.hgetall(keys.STATES)))
 
+    def overview_by_element(self) -> dict[str, Callable[[], list[PairSummary]]]:
+        """The same by element; each is called for its summaries, which are read then."""
+        return by_element(cast("dict[str, str]", self._redis.hgetall(keys.STATES)))
+
     def verdicts(self) -> list[ElementVerdict]:
         """The verdict on every element that is expected to give results, in the order of names."""
         stored = cast("dict[str, str]", self._redis.hgetall(keys.VERDICTS))
         return element_verdicts({element: stored[element] for element in sorted(stored)})
 
-    def profile(self) -> dict[str, ElementFacts]:
+    def profile(self) -> Mapping[str, ElementFacts]:
         """What may be known of the elements of the profile in force, by name in the order of names."""
-        stored = cast("dict[str, str]", self._redis.hgetall(keys.PROFILE))
-        return {name: element_facts(stored[name]) for name in sorted(stored)}
+        return StoredFacts(cast("dict[str, str]", self._redis.hgetall(keys.PROFILE)))
 
     def pairs(self) -> list[Pair]:
         """Every pair that is expected to give results, in the order of names."""

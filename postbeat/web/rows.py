@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from postbeat.model import Level
@@ -17,14 +17,29 @@ _LEVEL_RANK = {level: rank for rank, level in enumerate(_LEVELS)}
 
 @dataclass(slots=True)
 class Row:
-    """An element over all its regions. ``pairs`` are worst first; ``facts`` is None before beat told them."""
+    """An element over all its regions. What is not needed to find it is read when it is first asked for."""
 
     element: str
     verdict: Verdict
     since_us: int | None
-    pairs: list[PairSummary]
-    facts: ElementFacts | None
+    _summaries: Callable[[], list[PairSummary]]
+    _facts: Mapping[str, ElementFacts]
+    _pairs: list[PairSummary] = field(default_factory=list)
     _text: str = ""
+
+    @property
+    def pairs(self) -> list[PairSummary]:
+        """Its regions, worst first."""
+        if not self._pairs:
+            found = self._summaries()
+            found.sort(key=lambda pair: (_LEVEL_RANK[pair.level], pair.pair.region))
+            self._pairs = found
+        return self._pairs
+
+    @property
+    def facts(self) -> ElementFacts | None:
+        """What the profile says of it; None before beat told it."""
+        return self._facts.get(self.element)
 
     @property
     def text(self) -> str:
@@ -130,30 +145,29 @@ class Page:
 
 
 def board(
-    summaries: Iterable[PairSummary],
+    summaries: Mapping[str, Callable[[], list[PairSummary]]],
     verdicts: Iterable[ElementVerdict],
     facts: Mapping[str, ElementFacts],
     at_us: int,
 ) -> Board:
     """Puts together what Redis holds of elements, pairs and verdicts."""
-    pairs: dict[str, list[PairSummary]] = {}
-    for summary in summaries:
-        pairs.setdefault(summary.pair.element, []).append(summary)
     known = {verdict.element: verdict for verdict in verdicts}
-    rows = [_row(name, found, known.get(name), facts.get(name)) for name, found in pairs.items()]
+    rows = [_row(name, found, known.get(name), facts) for name, found in summaries.items()]
     # What changed last comes first among equals: it is the news.
     rows.sort(key=lambda row: (_VERDICT_RANK[row.verdict], -(row.since_us or 0), row.element))
     return Board(at_us, rows, facts)
 
 
 def _row(
-    name: str, pairs: list[PairSummary], verdict: ElementVerdict | None, facts: ElementFacts | None
+    name: str,
+    summaries: Callable[[], list[PairSummary]],
+    verdict: ElementVerdict | None,
+    facts: Mapping[str, ElementFacts],
 ) -> Row:
-    if len(pairs) > 1:
-        pairs.sort(key=lambda pair: (_LEVEL_RANK[pair.level], pair.pair.region))
     if verdict is not None:
-        stands, since_us = verdict.verdict, verdict.since_us
-    else:
-        levels = {pair.pair.region: pair.confirmed for pair in pairs}
-        stands, since_us = verdict_of(levels, facts.quorum if facts else "majority"), pairs[0].since_us
-    return Row(name, stands, since_us, pairs, facts)
+        return Row(name, verdict.verdict, verdict.since_us, summaries, facts)
+    row = Row(name, Verdict.UNKNOWN, None, summaries, facts)
+    levels = {pair.pair.region: pair.confirmed for pair in row.pairs}
+    row.verdict = verdict_of(levels, row.facts.quorum if row.facts else "majority")
+    row.since_us = row.worst.since_us
+    return row

@@ -140,7 +140,7 @@ class Site:
         self._board: tuple[float, Board] | None = None
         self._public_lock = threading.Lock()
         self._public: dict[str, tuple[float, Sequence[Public]]] = {}
-        self._profile: tuple[float, dict[str, ElementFacts]] | None = None
+        self._profile: tuple[float, Mapping[str, ElementFacts]] | None = None
 
     def close(self) -> None:
         """Closes the connections."""
@@ -180,7 +180,9 @@ class Site:
             if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
                 self._profile = now_s, self.view.profile()
             if self._board is None or now_s - self._board[0] >= oldest_s:
-                made = board(self.view.overview(), self.view.verdicts(), self._profile[1], now_us())
+                made = board(
+                    self.view.overview_by_element(), self.view.verdicts(), self._profile[1], now_us()
+                )
                 self._board = now_s, made
                 self._took_s = self._clock() - now_s
             return self._board[1]
