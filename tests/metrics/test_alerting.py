@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from tests.metrics.prometheus import Alertmanager, Prometheus, get, tool, until,
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+# Scrapes before the mail server stops, one a second; more of them show that it goes on without a fault.
+SCRAPES = int(os.environ.get("POSTBEAT_SCRAPES", "10"))
 FAILED = ("PostbeatServiceFailed", "mail")
 
 
@@ -84,6 +87,7 @@ def test_an_alert_fires_when_the_mail_server_stops_and_resolves_when_it_is_back(
         until(lambda: exemplar_of_a_poll(classic), "exemplar with the id of a poll")
         assert classic.query('postbeat_stage_duration_seconds_bucket{stage="total",le="+Inf"}')
         monitor_itself(prometheus)
+        until(lambda: scrapes(prometheus) >= SCRAPES, f"{SCRAPES} scrapes", 30 + 2 * SCRAPES)
         assert FAILED not in alertmanager.alerts()
 
         servers.stop("postfix")
@@ -96,9 +100,15 @@ def test_an_alert_fires_when_the_mail_server_stops_and_resolves_when_it_is_back(
             servers.start()
         until(lambda: FAILED not in alertmanager.alerts(), "end of the alert in Alertmanager")
         until(lambda: ("resolved", *FAILED) in told, "word of the end")
+        assert prometheus.query("min_over_time(up[5m])") == {(): 1}, "some scrape failed"
     statuses = [status for status, *alert in told if tuple(alert) == FAILED]
     # On a busy machine the returning server may fail once more: then there is another pair.
     assert statuses == ["firing", "resolved"] * (len(statuses) // 2)
+
+
+def scrapes(prometheus: Prometheus) -> float:
+    """How often it has scraped."""
+    return float(prometheus.query("count_over_time(up[5m])").get((), 0))
 
 
 def exemplar_of_a_poll(prometheus: Prometheus) -> bool:
