@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import metadata
 
 import click
+
+from postbeat.cli.lazy import Lazy
 
 _COMMANDS = {
     "demo": "postbeat.cli.site",
@@ -25,25 +27,12 @@ _COMMANDS = {
     "metrics": "postbeat.cli.metrics",
     "web": "postbeat.cli.web",
     "user": "postbeat.cli.web",
+    "monitor": "postbeat.cli.monitor",
+    "ism": "postbeat.cli.ism",
 }
 
 
-class _Lazy(click.Group):
-    """Imports only the module of the command that is called, so that each starts fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which a new user needs them."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
-        return command
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(metadata.version("postbeat"), prog_name="postbeat")
 def main() -> None:
     """Measures whether mail really works.

@@ -1,0 +1,1 @@
+"""The rules language: what becomes of a result as an alert."""
