@@ -134,6 +134,7 @@ def _faulty(sent: Result, attempt: Attempt, level: Level) -> Result:
         bytes_transferred=0,
         status=None,
         reply="",
+        accepted_at_us=None,
     )
     return replace(sent, level=level, message=fault.message, fault=fault, attempts=(attempt,))
 

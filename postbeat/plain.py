@@ -228,10 +228,17 @@ def fault_as_data(fault: Fault | None) -> dict[str, str] | None:
     return {"side": fault.side, "code": fault.code, "stage": fault.stage, "message": fault.message}
 
 
+def event_kind(event: AnyEvent) -> str:
+    """What an event is news of: ``verdict``, ``level``, or ``outcome`` where the level stays."""
+    if isinstance(event, VerdictEvent):
+        return "verdict"
+    return "level" if event.was is not event.level else "outcome"
+
+
 def event_as_data(event: AnyEvent) -> dict[str, Any]:
     """A change of level or of a verdict, or of what is said of a message: ``kind`` says which."""
     data: dict[str, Any] = {
-        "kind": "verdict",
+        "kind": event_kind(event),
         "id": event.id,
         "at": event.at_us / 1e6,
         "element": event.pair.element if isinstance(event, Event) else event.element,
@@ -249,7 +256,6 @@ def event_as_data(event: AnyEvent) -> dict[str, Any]:
     if isinstance(event, VerdictEvent):
         return data | {"verdict": event.verdict, "regions": dict(event.regions)}
     return data | {
-        "kind": "level" if event.was is not event.level else "outcome",
         "region": event.pair.region,
         "level": event.level,
         "outcome": event.outcome,

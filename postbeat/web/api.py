@@ -17,6 +17,7 @@ from postbeat.web import conversions, models
 from postbeat.web.auth import Identity
 from postbeat.web.nowprobe import NowProber
 from postbeat.web.params import (
+    EventParams,
     ListParams,
     MaintenanceBody,
     Params,
@@ -157,17 +158,18 @@ def results(ask: Ask) -> models.Listing:
 
 def events(ask: Ask) -> models.Listing:
     """The newest changes."""
-    params: ListParams = ask.params
+    params: EventParams = ask.params
     found = ask.site.view.events(params.limit, lambda event: wanted_event(event, params))
     return models.Listing([plain.event_as_data(event) for event in found])
 
 
-def wanted_event(event: AnyEvent, params: ListParams) -> bool:
+def wanted_event(event: AnyEvent, params: EventParams) -> bool:
     """Whether an event is one of those that are asked for."""
     level = event.level if isinstance(event, Event) else event.verdict
     return (
         event.at_us >= params.since * 1e6
         and params.level in ("", str(level))
+        and params.kind in ("", plain.event_kind(event))
         and _matches(params, element_of(event), regions_of(event))
     )
 
@@ -285,7 +287,7 @@ OPERATIONS: tuple[Operation, ...] = (
         RollupParams,
     ),
     Operation("GET", "/results", "The newest results", results, models.Listing, ListParams),
-    Operation("GET", "/events", "The newest changes", events, models.Listing, ListParams),
+    Operation("GET", "/events", "The newest changes", events, models.Listing, EventParams),
     Operation("GET", "/mailboxes", "Every mailbox", mailboxes, models.Listing),
     Operation("GET", "/regions", "Regions, workers, queues, and beat", regions, models.Regions),
     Operation("GET", "/report", "A month in figures", report, models.Report, ReportParams),

@@ -18,7 +18,7 @@ from postbeat.web import charts
 from postbeat.web.api import wanted_event
 from postbeat.web.asking import query
 from postbeat.web.guard import CHART_CSP
-from postbeat.web.params import ListParams, SearchParams
+from postbeat.web.params import EventParams, SearchParams
 from postbeat.web.problems import ProblemError
 from postbeat.web.rendering import Renderer
 from postbeat.web.rows import Page
@@ -95,7 +95,7 @@ class Pages:
 
     def events(self, request: Request) -> Response:
         """The newest changes, newest first."""
-        params = query(request, ListParams, lenient=True)
+        params = query(request, EventParams, lenient=True)
         found = self._site.view.events(min(params.limit, PER_PAGE), lambda event: wanted_event(event, params))
         return self._shown(request, "events", params=params, events=found[::-1])
 

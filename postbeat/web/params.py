@@ -59,6 +59,14 @@ class ListParams(Params):
     limit: int = Field(50, ge=1, le=1000)
 
 
+class EventParams(ListParams):
+    """Which events."""
+
+    kind: Literal["", "level", "outcome", "verdict"] = Field(
+        "", description="Changes of levels or of verdicts, or what became of messages."
+    )
+
+
 class RollupParams(Params):
     """Which rollups of an element."""
 

@@ -72,6 +72,9 @@ def test_results_and_events_are_filtered(viewer: Client) -> None:
     assert viewer.get(f"{API}/results?since={time.time() + 100}").data["items"] == []
     events = viewer.get(f"{API}/events?element=mail&level=DEGRADED").data["items"]
     assert [one["kind"] for one in events] == ["verdict"]
+    for kind in ("level", "verdict"):
+        kinds = {one["kind"] for one in viewer.get(f"{API}/events?kind={kind}").data["items"]}
+        assert kinds == {kind}
 
 
 def test_the_report_of_a_month_counts_each_element(viewer: Client) -> None:

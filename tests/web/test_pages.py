@@ -162,6 +162,7 @@ def test_mailboxes_and_events_are_listed(viewer: Client) -> None:
     events = viewer.get("/events?element=mail&region=asia&level=FAILED").text
     assert "535 5.7.8" in events
     assert "Nothing fits" in viewer.get("/events?element=pop&level=FAILED").text
+    assert "535 5.7.8" not in viewer.get("/events?element=mail&region=asia&level=FAILED&kind=verdict").text
 
 
 def test_what_a_server_says_is_text_and_never_markup(viewer: Client, filled: Filling) -> None:
