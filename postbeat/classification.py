@@ -1,7 +1,8 @@
 """Service level classifications: the rules by which an element's results get their level. Pure.
 
 A rule is ``OPERAND OP VALUE [and OPERAND OP VALUE ...] -> LEVEL``. Operands are the elements of results, as
-:mod:`postbeat.plain` spells them; OPERANDS has them all.
+:mod:`postbeat.plain` spells them; OPERANDS has them all. In the ISM's form there is no arrow, operands may
+have a ``$``, and SPELLINGS has those that are spelled otherwise: it is read as the same rule.
 """
 
 from __future__ import annotations
@@ -132,6 +133,10 @@ OPERANDS: dict[str, Operand] = {
     ),
 }
 
+# The ISM's names of operands, where they are not ours: its mail readers have the first, and the list that its
+# service levels are chosen from the second.
+SPELLINGS = {"totaltime": "totalTime", "reponseTime": "responseTime"}
+
 _ORDERS = ("<", "<=", ">", ">=")
 _CONTAINS = ("contains", "!contains")
 _OPERATORS = ("=", "!=", *_ORDERS, *_CONTAINS)
@@ -260,11 +265,15 @@ class _Scanner:
 
 def _parsed(scanner: _Scanner) -> tuple[tuple[Condition, ...], Level]:
     conditions = tuple(_conditions(scanner))
-    word = scanner.rest.strip()
-    level = next((level for level in _LEVELS if level == word.upper()), None)
+    level = _level(scanner.rest)
     if level is None:
-        raise ValueError(f"expected GOOD, MARGINAL or FAILED after ->, got {_shown(word)}")
+        raise ValueError(f"expected GOOD, MARGINAL or FAILED after ->, got {_shown(scanner.rest.strip())}")
     return conditions, level
+
+
+def _level(text: str) -> Level | None:
+    word = text.strip().upper()
+    return next((level for level in _LEVELS if level == word), None)
 
 
 def _conditions(scanner: _Scanner) -> Iterator[Condition]:
@@ -274,9 +283,9 @@ def _conditions(scanner: _Scanner) -> Iterator[Condition]:
         condition = _condition(scanner)
         yield condition
         link = scanner.take("rest")
-        if link is None:
+        if link is None and _level(scanner.rest) is None:
             raise ValueError(_no_link(scanner.rest, condition))
-        if link[0] == "->":
+        if link is None or link[0] == "->":
             return
 
 
@@ -284,15 +293,17 @@ def _condition(scanner: _Scanner) -> Condition:
     name = scanner.take("operand")
     if name is None:
         raise ValueError(f"expected the name of an element of results, got {_shown(scanner.rest)}")
-    operand = OPERANDS.get(name[0])
+    known = name[0].removeprefix("$")
+    known = SPELLINGS.get(known, known)
+    operand = OPERANDS.get(known)
     if operand is None:
-        raise ValueError(f"{_shown(name[0])} is no element of results{_hint(name[0], OPERANDS)}")
+        raise ValueError(f"{_shown(name[0])} is no element of results{_hint(known, OPERANDS)}")
     operator = scanner.take("operator")
     if operator is None:
         expected = f"expected one of {' '.join(_OPERATORS)} after {name[0]}"
         raise ValueError(f"{expected}, got {_shown(scanner.rest)}")
     sign = "=" if operator[0] == "==" else operator[0].lower()
-    return Condition(name[0], sign, _value(scanner, name[0], operand, sign))
+    return Condition(known, sign, _value(scanner, known, operand, sign))
 
 
 def _value(scanner: _Scanner, name: str, operand: Operand, operator: str) -> str | float:

@@ -17,6 +17,7 @@ from postbeat.cli.mail import mailbox_table
 from postbeat.cli.render import console, event_line, result_line, state_table, verdict_table
 from postbeat.cli.when import Moment
 from postbeat.delivery import Outcome, Tally
+from postbeat.ism.elements import as_lines, of_result
 from postbeat.model import Level, Pair, Phase
 from postbeat.results import AnyEvent, Result, VerdictEvent
 from postbeat.rollup import Rollup
@@ -233,9 +234,17 @@ def _state_data(state: PairState) -> dict[str, Any]:
 
 
 @click.command()
+@click.option("--ism", "as_ism", is_flag=True, help="As the elements ($message, ...) of the ISM's monitors.")
 @_level_option(*Level)
 @_listing
-def results(count: int | None, follow: bool, redis_url: str | None, as_json: bool, **narrowed: Any) -> None:  # noqa: ANN401
+def results(
+    as_ism: bool,
+    count: int | None,
+    follow: bool,
+    redis_url: str | None,
+    as_json: bool,
+    **narrowed: Any,  # noqa: ANN401
+) -> None:
     """Shows the newest results. With --json one document per line.
 
     There is one for each send, for what the mailbox showed of its message (read), for what became of that
@@ -245,7 +254,9 @@ def results(count: int | None, follow: bool, redis_url: str | None, as_json: boo
 
     def show(result: Result) -> None:
         if as_json:
-            print_json(plain.result_as_data(result), indent=None)
+            print_json(of_result(result) if as_ism else plain.result_as_data(result), indent=None)
+        elif as_ism:
+            click.echo(f"{as_lines(of_result(result))}\n")
         else:
             console().print(result_line(result))
 

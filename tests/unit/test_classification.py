@@ -44,7 +44,8 @@ def conditions(draw: st.DrawFn) -> str:
 def rules(draw: st.DrawFn) -> str:
     parts = draw(st.lists(conditions(), min_size=1, max_size=3))
     level = draw(LEVELS)
-    return f"{' and '.join(parts)} -> {draw(st.sampled_from([level, level.lower(), level.title()]))}"
+    arrow = draw(st.sampled_from([" -> ", "->", " "]))
+    return f"{' and '.join(parts)}{arrow}{draw(st.sampled_from([level, level.lower(), level.title()]))}"
 
 
 @given(rules())
@@ -116,6 +117,8 @@ def test_of_what_was_not_measured_nothing_is_true(name: str, sign: str) -> None:
         ("enhanced = 5.7.1 -> GOOD", "enhanced = 5.7.1 -> GOOD"),
         ('reply contains "-> and" -> GOOD', 'reply contains "-> and" -> GOOD'),
         ("message = and and status = 1 -> GOOD", "message = and and status = 1 -> GOOD"),
+        ("message = good good", "message = good -> GOOD"),
+        ("$totaltime>2 failed", "totalTime > 2 -> FAILED"),
         ("email = a@example.com -> GOOD", "email = a@example.com -> GOOD"),
         ('email = "" -> GOOD', 'email = "" -> GOOD'),
     ],
@@ -137,7 +140,8 @@ def test_a_rule_is_written_out_in_one_way(text: str, written: str | None) -> Non
         ("status = 1\n-> GOOD", "expected a text of one line, without control characters"),
         ("-> GOOD", "expected the name of an element of results, got '-> GOOD'"),
         ("responsetime > 2 -> GOOD", "'responsetime' is no element of results; did you mean responseTime?"),
-        ("$status = 2 -> GOOD", "'$status' is no element of results; did you mean status?"),
+        ("$$status = 2 -> GOOD", "'$$status' is no element of results; did you mean status?"),
+        ("$ = 2 -> GOOD", "'$' is no element of results"),
         ("zzz = 2 -> GOOD", "'zzz' is no element of results"),
         (
             "status ~ 3 -> GOOD",
@@ -159,7 +163,8 @@ def test_a_rule_is_written_out_in_one_way(text: str, written: str | None) -> Non
             "every text contains an empty one: expected a value after message contains",
         ),
         ("status = 250", "expected and, or -> LEVEL, after status = 250, got nothing"),
-        ("status = 250 GOOD", "expected and, or -> LEVEL, after status = 250, got 'GOOD'"),
+        ("status = 250 UNKNOWN", "expected and, or -> LEVEL, after status = 250, got 'UNKNOWN'"),
+        ("status = 250 GOOD GOOD", "expected and, or -> LEVEL, after status = 250, got 'GOOD GOOD'"),
         (
             "status = 1 or status = 2 -> GOOD",
             "there is no or: write one classification for each, in the order in which they are tried",

@@ -1,0 +1,64 @@
+"""Service level classifications in the ISM's form: ``totalTime > 5 Marginal``. Pure.
+
+Such a statement and a rule of a profile (:mod:`postbeat.classification`) are the same thing in two forms:
+this one has no arrow, and its levels are Good, Marginal and Failed. What reads either reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from postbeat.classification import Classification
+from postbeat.elements import ITEM_LIMIT
+
+
+def parse(text: str) -> Classification:
+    """The classification of one statement. Operands may have a ``$``, and the level an arrow before it.
+
+    Raises:
+        ValueError: it is none; the message says what was expected.
+    """
+    return Classification.parse(text)
+
+
+def text_of(classification: Classification) -> str:
+    """A classification as a statement, which :func:`parse` reads back."""
+    conditions = " and ".join(map(str, classification.conditions))
+    return f"{conditions} {classification.level.capitalize()}"
+
+
+def parse_all(text: str) -> tuple[Classification, ...]:
+    """The classifications of a text in their order; each ends at a ``;`` outside quotes, or with its line.
+
+    Raises:
+        ValueError: some are none, or they are too many; the message has a line for each, with its number.
+    """
+    statements = [part for line in text.splitlines() for part in _parts(line) if part.strip()]
+    if len(statements) > ITEM_LIMIT:
+        raise ValueError(f"expected at most {ITEM_LIMIT} statements, got {len(statements)}")
+    found, wrong = [], []
+    for number, statement in enumerate(statements, 1):
+        try:
+            found.append(parse(statement.strip()))
+        except ValueError as error:
+            wrong.append(f"statement {number}: {error}")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return tuple(found)
+
+
+def _parts(line: str) -> Iterator[str]:
+    """The parts of a line between ``;`` that do not stand in quotes; there a backslash hides a sign."""
+    begin, quote, hidden = 0, "", False
+    for at, sign in enumerate(line):
+        if hidden:
+            hidden = False
+        elif quote:
+            hidden = sign == "\\"
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign == ";":
+            yield line[begin:at]
+            begin = at + 1
+    yield line[begin:]
