@@ -17,6 +17,7 @@ from postbeat.model import Kind, Level, Phase, Poll
 from postbeat.plain import check_as_data, common_as_data, delivery_as_data, elements_as_data, half_as_data
 from postbeat.results import Attempt, Result
 from tests.cli.conftest import Run, RunningSite
+from tests.page.tables import ELEMENTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "elements.md"
 SECTIONS = {
@@ -28,22 +29,7 @@ SECTIONS = {
 UNITS = SECTIONS["Sends"]
 
 # Table 3 of the page, and $message of the section below it.
-TABLE_3 = {
-    "authentication",
-    "bytesPerSec",
-    "bytesTransferred",
-    "connectTime",
-    "email",
-    "lookupTime",
-    "port",
-    "responseTime",
-    "security",
-    "SSLHandshakeTime",
-    "status",
-    "uploadTime",
-    "user",
-    "message",
-}
+TABLE_3 = {*ELEMENTS, "message"}
 
 
 def test_the_document_has_the_elements_of_the_reference_and_no_other() -> None:
