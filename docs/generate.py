@@ -24,7 +24,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from docs import page
+from docs import page, properties
 from postbeat.cli import main
 from postbeat.embedded.mail import mail_server
 from postbeat.embedded.processes import Processes
@@ -143,6 +143,7 @@ def write() -> None:
     """Writes all generated parts."""
     COMMANDS.write_text(commands_text(), encoding="utf-8")
     METRICS.write_text(metrics_text(METRICS.read_text(encoding="utf-8")), encoding="utf-8")
+    properties.write()
     IMAGES.mkdir(exist_ok=True)
     (IMAGES / "demo.svg").write_text(picture("make demo", _demo()), encoding="utf-8")
     explained = picture("postbeat probe profile.yaml mail-imap4 --explain", _explain())
