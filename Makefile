@@ -57,6 +57,7 @@ bench: $(VENV)/.dev  ## Run the benchmarks
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.rules
 
 docs: $(VENV)/.dev  ## Make the generated parts of the documents anew
 	$(BIN)/python -m docs.generate

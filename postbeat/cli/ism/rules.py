@@ -1,11 +1,238 @@
-"""``postbeat ism rules``."""
+"""``postbeat ism rules``: rules files, checked, tried on results, and shown to begin with."""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
 import click
 
+from postbeat.cli.common import fail, json_option, print_json, say
+from postbeat.cli.render import plural
+from postbeat.ism.elementsof import element_sets
+from postbeat.ism.rules.errors import RulesErrors
+from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
+from postbeat.ism.rules.program import Outcome, Program, RuleEvent
+from postbeat.ism.values import Value, as_number, as_text
 
-@click.command()
+_RESULT_BYTES = 64 << 20
+_FAULTED = 2
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+_SHIPPED = {str(kind): path for kind, path in DEFAULTS.items()} | {"ism": WRAPPER}
+_rules_file = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+
+
+@click.group()
 def rules() -> None:
-    """Checks rules."""
-    raise click.ClickException("not there yet")
+    """Rules files: what becomes of a result as an alert. docs/rules.md has the language."""
+
+
+@rules.command()
+@_rules_file
+@json_option
+def check(file: Path, as_json: bool) -> None:
+    """Reads FILE, a rules file, and those that it includes, and says all that is wrong.
+
+    Exit code 0: valid; 1: not valid.
+    """
+    program = _load(file, as_json=as_json)
+    if as_json:
+        print_json({"valid": True, "files": list(map(str, program.files))})
+        return
+    included = len(program.files) - 1
+    click.echo(f"{file} is valid" + (f", with {plural(included, 'included file')}" if included else ""))
+
+
+@rules.command()
+@click.argument("name", type=click.Choice(list(_SHIPPED)))
+def show(name: str) -> None:
+    """Prints the rules that a monitor has by default, to begin with: smtp, imap4, pop3, or ism for all."""
+    click.echo(_SHIPPED[name].read_text(encoding="utf-8"), nl=False)
+
+
+@rules.command("try")
+@_rules_file
+@click.option(
+    "--result",
+    "results",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="JSON|-",
+    help="A file (- is stdin) of what `postbeat results --json` (with or without --ism) or `postbeat probe"
+    " --json` prints. Of several results each is tried, one after another.",
+)
+@click.option("--element", "elements", multiple=True, metavar="NAME=VALUE", help="Sets $NAME.")
+@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="Sets %NAME.")
+@click.option("--trace/--no-trace", default=True, show_default=True, help="Show the statements that ran.")
+@json_option
+def try_rules(
+    file: Path,
+    results: str | None,
+    elements: Sequence[str],
+    properties: Sequence[str],
+    trace: bool,
+    as_json: bool,
+) -> None:
+    """Tries FILE, a rules file, on results, and shows the events and the path taken. Nothing is sent.
+
+    Arrays keep what they hold from one result to the next, as they do in a monitor. With --json there is one
+    document per result and line.
+
+    Exit code 0: the rules ran; 1: the file or the result is not valid; 2: the rules were stopped by a fault.
+    """
+    changes = _pairs(elements, "--element")
+    given = _pairs(properties, "--property")
+    program = _load(file, as_json=as_json)
+    faulted = False
+    for number, found in enumerate(_element_sets(results), start=1):
+        outcome = program.run(found | changes, given, trace=trace)
+        faulted |= outcome.fault is not None
+        if as_json:
+            print_json(_as_data(outcome), indent=None)
+        else:
+            _print(outcome, number)
+    sys.exit(_FAULTED if faulted else 0)
+
+
+def _load(file: Path, *, as_json: bool) -> Program:
+    try:
+        return load(file)
+    except RulesErrors as error:
+        _errors_exit(error, file, as_json=as_json)
+
+
+def _errors_exit(error: RulesErrors, file: Path, *, as_json: bool) -> NoReturn:
+    if as_json:
+        keys = ("file", "line", "column", "message")
+        errors = [{key: getattr(one, key) for key in keys} for one in error.errors]
+        print_json({"valid": False, "errors": errors})
+    else:
+        click.echo(str(error))
+        say(f"{plural(len(error.errors), 'error')} in {file}")
+    sys.exit(1)
+
+
+def _pairs(texts: Iterable[str], option: str) -> dict[str, Value]:
+    """``NAME=VALUE`` by name; a value that is written as a number is one."""
+    found: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().lstrip("$%")
+        if not equals or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint=option)
+        number = as_number(value)
+        found[name] = value if number is None or as_text(number) != value else number
+    return found
+
+
+def _element_sets(file: str | None) -> Iterator[dict[str, Value]]:
+    """The ISM elements of each result in a file; without a file, none at all, once."""
+    if file is None:
+        yield {}
+        return
+    name = "stdin" if file == "-" else file
+    try:
+        with click.open_file(file, "rb") as stream:
+            data = stream.read(_RESULT_BYTES + 1)
+        if len(data) > _RESULT_BYTES:
+            fail(f"{name}: larger than {_RESULT_BYTES} bytes")
+        for document in _documents(data.decode("utf-8", "strict")):
+            yield from element_sets(document)
+    except json.JSONDecodeError as error:
+        fail(f"{name}:{error.lineno}:{error.colno}: expected JSON: {error.msg}")
+    except UnicodeDecodeError:
+        fail(f"{name}: not UTF-8")
+    except RecursionError:
+        fail(f"{name}: nested too deeply")
+    except ValueError as error:  # of DocumentError, and of a number with thousands of digits
+        fail(f"{name}: {error}")
+
+
+def _documents(text: str) -> Iterator[object]:
+    """The JSON documents of a text, one after another; those of a list each.
+
+    Raises:
+        json.JSONDecodeError: there is none, or something else.
+    """
+    decoder = json.JSONDecoder()
+    at = _after_blanks(text, 0)
+    while True:
+        document, end = decoder.raw_decode(text, at)
+        yield from document if isinstance(document, list) else [document]
+        at = _after_blanks(text, end)
+        if at == len(text):
+            return
+
+
+def _after_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _as_data(outcome: Outcome) -> dict[str, Any]:
+    fault = outcome.fault
+    return {
+        "events": [
+            {
+                "target": event.target,
+                "fields": dict(event.fields),
+                "details": dict(event.details),
+                "updates": sorted(event.update_on_dedup),
+            }
+            for event in outcome.events
+        ],
+        "discarded": outcome.discarded,
+        "services": [{"service": state.service, "level": state.level} for state in outcome.services],
+        "properties": dict(outcome.properties),
+        "log": [{"level": line.level, "text": line.text} for line in outcome.log],
+        "path": [{"file": step.file, "line": step.line, "text": step.text} for step in outcome.path],
+        "fault": None
+        if fault is None
+        else {"file": fault.file, "line": fault.line, "column": fault.column, "message": fault.message},
+    }
+
+
+def _print(outcome: Outcome, number: int) -> None:
+    if number > 1:
+        click.echo()
+    for step in outcome.path:
+        click.echo(f"{step.file}:{step.line}: {_shown(step.text)}")
+    if outcome.path:
+        click.echo()
+    for line in outcome.log:
+        click.echo(f"log {line.level}: {_shown(line.text)}")
+    for state in outcome.services:
+        click.echo(f"service {_shown(state.service)}: {state.level}")
+    _print_values("%", outcome.properties)
+    if outcome.discarded:
+        click.echo("discarded: there is no alert")
+    for event in outcome.events:
+        _print_event(event)
+    if outcome.fault is not None:
+        click.secho(f"stopped: {outcome.fault}", fg="red")
+
+
+def _print_event(event: RuleEvent) -> None:
+    click.echo(f"alert for {_shown(event.target)}:" if event.target else "alert:")
+    _print_values("  @", event.fields, event.update_on_dedup)
+    _print_values("  detail ", event.details)
+
+
+def _print_values(prefix: str, values: Mapping[str, Value], updated: frozenset[str] = frozenset()) -> None:
+    for name, value in values.items():
+        note = "  (updated)" if name in updated else ""
+        shown = _quoted(value) if isinstance(value, str) else as_text(value)
+        click.echo(f"{prefix}{name} = {shown}{note}")
+
+
+def _shown(text: str) -> str:
+    """A text as it is where it is printable; else escaped, so that no terminal obeys it."""
+    return text if text.isprintable() else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -1,0 +1,190 @@
+"""What a run of the rules works on: elements, fields, properties, and what it has used of its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import thread_time_ns
+from typing import NoReturn
+
+from postbeat.ism.rules.errors import Limits, RulesFaultError
+from postbeat.ism.values import Value
+
+__all__ = ["Machine", "RulesFaultError"]
+
+_TURNS = 16  # of loops, from one look at the clock to the next
+CHARS_PER_STEP = 512  # a text of so many counts as one step: this bounds what a run holds, too
+
+
+class Machine:
+    """The state of one run. Functions read and change it; all that they make goes through :meth:`text`.
+
+    ``arrays`` and ``loads`` live longer than a run: they are the program's. ``now_s`` is the time in seconds
+    since the epoch.
+    """
+
+    __slots__ = (
+        "arrays",
+        "assigned",
+        "changed",
+        "cpu_until_ns",
+        "default_target",
+        "details",
+        "discarded",
+        "elements",
+        "entries",
+        "entries_chars",
+        "environ",
+        "events",
+        "fields",
+        "hostname",
+        "limits",
+        "lines",
+        "loads",
+        "loops",
+        "most_chars",
+        "now_s",
+        "path",
+        "properties",
+        "services",
+        "steps_left",
+        "target",
+        "turns",
+    )
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        now_s: Callable[[], float],
+        hostname: str,
+        limits: Limits = Limits(),  # noqa: B008  it is frozen
+    ) -> None:
+        self.limits = limits
+        self.most_chars = limits.text_chars
+        self.environ = environ
+        self.now_s = now_s
+        self.hostname = hostname
+        self.arrays: dict[str, dict[str, Value]] = {}
+        self.entries = self.entries_chars = 0  # of all arrays
+        self.loads: dict[str, object] = {}  # what the functions of loads keep, by name
+        self.default_target = ""
+        self.loops = [""] * (limits.nesting + 1)  # what foreach is at, by how deep it is nested
+        self.begin({}, {}, {})
+
+    def begin(
+        self,
+        elements: Mapping[str, Value],
+        properties: Mapping[str, Value],
+        fields: Mapping[str, Value],
+    ) -> None:
+        """Forgets the run before, and begins one."""
+        self.steps_left = self.limits.steps
+        self.turns = 0  # of loops
+        self.cpu_until_ns = 0
+        self.elements: dict[str, Value] = dict(elements)
+        self.properties: dict[str, Value] = dict(properties)
+        self.fields: dict[str, Value] = dict(fields)
+        self.assigned: dict[str, Value] = {}  # properties
+        self.details: dict[str, Value] = {}
+        self.changed: dict[str, bool] = {}  # fields that update() named, and whether they are to be updated
+        self.lines: list[tuple[str, str]] = []
+        self.services: list[tuple[str, str]] = []
+        self.events: list[tuple[str, dict[str, Value]]] = []
+        self.path: list[tuple[str, int, str]] = []
+        self.target = self.default_target
+        self.discarded = False
+
+    def log(self, level: str, text: str) -> None:
+        """Adds a line to the log: level DEBUG, INFO, WARNING, ERROR or FATAL.
+
+        Raises:
+            RulesFaultError: there are too many.
+        """
+        if len(self.lines) >= self.limits.log_lines:
+            self.fault(f"more than {self.limits.log_lines:,} lines for the log")
+        self.lines.append((level, self.text(text)))
+
+    def text(self, value: str) -> str:
+        """``value``, where it is not too long.
+
+        Raises:
+            RulesFaultError: it is, or the run has used up its steps.
+        """
+        if len(value) > self.most_chars:
+            self.fault(f"a text of more than {self.most_chars:,} characters")
+        if len(value) > CHARS_PER_STEP:
+            self.spend(len(value) // CHARS_PER_STEP)
+        return value
+
+    def spend(self, steps: int) -> None:
+        """Counts work that costs as much as so many statements.
+
+        Raises:
+            RulesFaultError: that was more than a run may use.
+        """
+        self.steps_left -= steps
+        if self.steps_left < 0:
+            self.fault(f"stopped after {self.limits.steps:,} steps")
+
+    def again(self) -> None:
+        """Counts a turn of a loop: nothing but a loop can make a file's statements cost more than once.
+
+        Raises:
+            RulesFaultError: the run has used up its steps, or its time on the processor.
+        """
+        self.spend(1)
+        self.turns += 1
+        if self.turns % _TURNS == 0:  # to ask costs as much as several statements
+            self._check_cpu()
+
+    def _check_cpu(self) -> None:
+        now_ns = thread_time_ns()
+        if not self.cpu_until_ns:
+            self.cpu_until_ns = now_ns + self.limits.cpu_ms * 1_000_000
+        elif now_ns > self.cpu_until_ns:
+            self.fault(f"stopped after {self.limits.cpu_ms} ms of computing")
+
+    def set_entry(self, name: str, key: str, value: Value) -> None:
+        """Sets an entry of an array.
+
+        Raises:
+            RulesFaultError: the array, or all together, would be too large.
+        """
+        array = self.arrays[name]
+        old = array.get(key)
+        limits = self.limits
+        if old is None:
+            if len(array) >= limits.array_entries:
+                self.fault(f"array {name} has more than {limits.array_entries:,} entries")
+            if self.entries >= limits.all_entries:
+                self.fault(f"the arrays have more than {limits.all_entries:,} entries")
+        size = _size(value) + (len(key) if old is None else -_size(old))
+        if size > 0 and self.entries_chars + size > limits.array_chars:
+            self.fault(f"the arrays have more than {limits.array_chars:,} characters")
+        self.entries += old is None
+        self.entries_chars += size
+        array[key] = value
+
+    def remove_entry(self, name: str, key: str) -> None:
+        """Removes an entry of an array, where there is one."""
+        old = self.arrays[name].pop(key, None)
+        if old is not None:
+            self.entries -= 1
+            self.entries_chars -= _size(old) + len(key)
+
+    def clear_array(self, name: str) -> None:
+        """Removes all entries of an array."""
+        for key in tuple(self.arrays[name]):
+            self.remove_entry(name, key)
+
+    def fault(self, message: str) -> NoReturn:
+        """Ends the run.
+
+        Raises:
+            RulesFaultError: always.
+        """
+        raise RulesFaultError(message)
+
+
+def _size(value: Value) -> int:
+    return len(value) if isinstance(value, str) else 1

@@ -1,0 +1,130 @@
+"""What is known while a file is compiled: where one is, what was declared, and what was wrong so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Protocol
+
+from postbeat.ism.rules.errors import Limits, Place, RulesError
+from postbeat.ism.rules.machine import Machine
+from postbeat.ism.rules.tables import LookupTable
+from postbeat.ism.values import Value
+
+Run = Callable[[Machine], Value]
+Act = Callable[[Machine], None]
+
+_STEP_NODES = 8  # parts of expressions that cost about as much as a statement
+
+
+class Node(Protocol):
+    """What has a place in a file."""
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+
+    @property
+    def column(self) -> int:
+        """From 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An expression, ready to be run.
+
+    ``nodes`` is how many parts it has, ``constant`` its value, if it has one, and ``plain`` the sign and the
+    name, where it is nothing but ``$name`` or ``@Name``: for whoever can do with less than a call.
+    """
+
+    run: Run
+    nodes: int
+    constant: Value | None = None
+    plain: tuple[str, str] = ("", "")
+
+    @property
+    def steps(self) -> int:
+        """What running it counts for."""
+        return self.nodes // _STEP_NODES
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A ``foreach`` around: its name, and where the machine keeps what it is at."""
+
+    name: str
+    slot: int
+    over_elements: bool
+
+
+def constant(value: Value) -> Code:
+    """Code that gives a value."""
+    return Code(lambda _machine: value, 1, value)
+
+
+NOTHING = constant("")  # stands for what was wrong
+
+
+class Scope:
+    """Where the compiler is.
+
+    ``incomplete`` says that statements were passed over, so that what is not declared may have been.
+    """
+
+    def __init__(self, limits: Limits, *, incomplete: bool) -> None:
+        self.limits = limits
+        self.machine = Machine(environ={}, now_s=lambda: 0.0, hostname="", limits=limits)  # of constants
+        self.incomplete = incomplete
+        self.file = ""
+        self.errors: list[RulesError] = []
+        self.arrays: dict[str, Place] = {}
+        self.tables: dict[str, LookupTable] = {}
+        self.targets: dict[str, Place] = {}
+        self.loops: list[Loop] = []
+        self.leaves = 0  # foreach and switch around
+        self.begun = False  # whether a statement was seen before which tables must stand
+        self.depth = 0
+
+    def place(self, node: Node) -> Place:
+        """Where a node stands."""
+        return Place(self.file, node.line, node.column)
+
+    def error(self, node: Node, message: str) -> None:
+        """Notes what is wrong with a node."""
+        self.errors.append(self.place(node).error(message))
+
+    def undeclared(self, node: Node, message: str) -> None:
+        """Notes a name that is not declared, where that is sure."""
+        if not self.incomplete:
+            self.error(node, message)
+
+    def has_array(self, node: Node, name: str) -> bool:
+        """Whether there is an array of this name; notes where there is not."""
+        if name in self.arrays:
+            return True
+        near = hint(name, self.arrays) or f": declare it with array {name} before the first statement"
+        self.undeclared(node, f"there is no array {name}{near}")
+        return False
+
+    def loop(self, name: str) -> Loop | None:
+        """The innermost ``foreach`` of this name."""
+        return next((loop for loop in reversed(self.loops) if loop.name == name), None)
+
+    @contextmanager
+    def deeper(self, node: Node) -> Iterator[bool]:
+        """Inside it everything is nested one deeper; gives whether that is still allowed."""
+        self.depth += 1
+        if self.depth == self.limits.nesting + 1:
+            self.error(node, f"nested deeper than {self.limits.nesting}")
+        try:
+            yield self.depth <= self.limits.nesting
+        finally:
+            self.depth -= 1
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, as the end of a message; empty where nothing is near."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
