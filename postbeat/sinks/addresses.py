@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _PRINTABLE = re.compile(r"[^\x00-\x20\x7f]{1,2000}")
+_ABSOLUTE = re.compile(r"/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
+_SOCKET_LIMIT = 107  # bytes of the path of a socket, as Linux takes them (unix(7))
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4000}")
 
 
@@ -23,6 +27,40 @@ def web_address(text: str) -> str:
     if not fits or not _PRINTABLE.fullmatch(text):
         raise ValueError("not an address that begins with http:// or https://")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where lines go: a file (``path``), a socket of this machine (``socket``), or ``host`` and ``port``."""
+
+    path: Path | None = None
+    socket: str = ""
+    host: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return str(self.path)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.socket}" if self.socket else f"tcp://{host}:{self.port}"
+
+
+def target_of(text: str) -> Target:
+    """The target of an absolute path, ``unix:/PATH`` or ``tcp://HOST:PORT``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _ABSOLUTE.fullmatch(text):
+        return Target(path=Path(text))
+    kind, _, rest = text.partition(":")
+    if kind == "unix" and _ABSOLUTE.fullmatch(rest) and len(rest.encode()) <= _SOCKET_LIMIT:
+        return Target(socket=rest)
+    parts = urlsplit(text)
+    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if kind != "tcp" or not bare or not parts.hostname or not parts.port or not _PRINTABLE.fullmatch(text):
+        raise ValueError("not a target")
+    return Target(host=parts.hostname, port=parts.port)
 
 
 def header_value(text: str) -> str:

@@ -14,11 +14,13 @@ from typing import Any
 from postbeat.sinks.channel import Channel
 from postbeat.sinks.config import AlertmanagerSink
 from postbeat.sinks.http import Poster
-from postbeat.sinks.notice import Notice, State, timestamp
+from postbeat.sinks.notice import EventKind, Notice, State, timestamp
 
 PATH = "/api/v2/alerts"
 BATCH = 200  # alerts in a request
-_SERVICE, _MONITOR = "PostbeatServiceProblem", "PostbeatMonitorProblem"
+_SERVICE, _MONITOR, _ALERT = "PostbeatServiceProblem", "PostbeatMonitorProblem", "PostbeatAlert"
+# The fields of an alert that are labels, as they do not change.
+_FIELDS = {"Identifier": "identifier", "Node": "node", "AlertGroup": "alertgroup", "AlertKey": "alertkey"}
 
 
 class AlertmanagerChannel(Channel):
@@ -48,7 +50,8 @@ class AlertmanagerChannel(Channel):
         await self._poster.post(json.dumps(alerts).encode(), {})
 
     def _alerts(self, notice: Notice) -> Iterator[dict[str, Any]]:
-        if notice.told_id:
+        same = notice.state is State.PROBLEM and notice.told_level == notice.level
+        if notice.told_id and not same:
             told = replace(
                 notice, level=notice.told_level, at_us=notice.told_at_us, state=State.PROBLEM, told_id=""
             )
@@ -61,14 +64,21 @@ class AlertmanagerChannel(Channel):
     def _alert(self, notice: Notice) -> dict[str, Any]:
         labels = {
             **self._labels,
-            "alertname": _MONITOR if notice.is_monitor else _SERVICE,
+            "alertname": _name(notice),
             "element": notice.element,
             "severity": notice.severity,
             "level": notice.level,
         }
         if notice.region:
             labels["region"] = notice.region
+        labels |= {label: str(notice.alert[name]) for name, label in _FIELDS.items() if notice.alert}
         annotations = {"summary": notice.headline, "description": notice.message, "poll": notice.poll}
         if notice.group:
             annotations["group"] = notice.group
         return {"labels": labels, "annotations": annotations, "startsAt": timestamp(notice.at_us)}
+
+
+def _name(notice: Notice) -> str:
+    if notice.kind is EventKind.ALERT:
+        return _ALERT
+    return _MONITOR if notice.is_monitor else _SERVICE

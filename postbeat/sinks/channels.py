@@ -7,8 +7,17 @@ from collections.abc import Callable
 from postbeat.sinks.alertmanager import AlertmanagerChannel
 from postbeat.sinks.channel import Channel
 from postbeat.sinks.command import CommandChannel
-from postbeat.sinks.config import AlertmanagerSink, AnySink, CommandSink, EmailSink, SlackSink, WebhookSink
+from postbeat.sinks.config import (
+    AlertmanagerSink,
+    AnySink,
+    CommandSink,
+    EmailSink,
+    JsonLinesSink,
+    SlackSink,
+    WebhookSink,
+)
 from postbeat.sinks.email import EmailChannel
+from postbeat.sinks.jsonlines import jsonlines_channel
 from postbeat.sinks.slack import SlackChannel
 from postbeat.sinks.webhook import WebhookChannel
 
@@ -26,3 +35,5 @@ def channel_of(sink: AnySink, now_us: Callable[[], int], helo_name: str) -> Chan
             return SlackChannel(sink)
         case CommandSink():
             return CommandChannel(sink)
+        case JsonLinesSink():
+            return jsonlines_channel(sink)

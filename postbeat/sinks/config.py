@@ -17,8 +17,8 @@ from pydantic import (
 from postbeat.elements import Line, Name, Port, SecretField, Server
 from postbeat.model import LocalFault, Secret, SecurityType
 from postbeat.secrets import resolve
-from postbeat.sinks.addresses import header_value, web_address
-from postbeat.sinks.notice import EventKind
+from postbeat.sinks.addresses import Target, header_value, target_of, web_address
+from postbeat.sinks.notice import OF_RESULTS, EventKind
 from postbeat.sinks.retry import Retry
 from postbeat.sinks.rules import LEVELS, Filters
 from postbeat.sinks.template import BODY, SLACK_TEXT, SUBJECT, TEMPLATE_LIMIT, check
@@ -55,13 +55,20 @@ def _literal_header(secret: Secret) -> Secret:
     return secret
 
 
+def _target(raw: str) -> str:
+    target_of(raw)
+    return raw
+
+
 Glob = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,100}$")]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(_listed), MinLen(1), MaxLen(1000)]
 GroupNames = Annotated[tuple[Name, ...], BeforeValidator(_listed), MaxLen(1000)]
 Levels = Annotated[tuple[str, ...], BeforeValidator(_upper), MinLen(1), AfterValidator(_levels)]
 Kinds = Annotated[tuple[EventKind, ...], BeforeValidator(_listed), MinLen(1)]
 Alerted = Annotated[
-    tuple[Literal[EventKind.LEVEL, EventKind.VERDICT], ...], BeforeValidator(_listed), MinLen(1)
+    tuple[Literal[EventKind.LEVEL, EventKind.VERDICT, EventKind.ALERT], ...],
+    BeforeValidator(_listed),
+    MinLen(1),
 ]
 Address = Annotated[SecretField, AfterValidator(_literal_address)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
@@ -71,6 +78,7 @@ MailAddress = Annotated[str, StringConstraints(pattern=_MAILBOX)]
 TemplateText = Annotated[
     str, StringConstraints(min_length=1, max_length=TEMPLATE_LIMIT), AfterValidator(check)
 ]
+TargetText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_target)]
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1000)]
 
 
@@ -87,7 +95,8 @@ class Sink:
     regions: Globs = ("*",)
     groups: GroupNames = ()
     levels: Levels = LEVELS
-    kinds: Kinds = tuple(EventKind)
+    kinds: Kinds = OF_RESULTS
+    repeats: bool = False
     timeout: Annotated[float, Gt(0), Le(300)] = 10.0
     retryfirst: Annotated[float, Gt(0), Le(3600)] = 1.0
     retrylongest: Annotated[float, Gt(0), Le(3600)] = 300.0
@@ -97,7 +106,12 @@ class Sink:
     def filters(self) -> Filters:
         """What the sink wants to be told."""
         return Filters(
-            self.elements, self.regions, self.groups, frozenset(self.levels), frozenset(self.kinds)
+            self.elements,
+            self.regions,
+            self.groups,
+            frozenset(self.levels),
+            frozenset(self.kinds),
+            self.repeats,
         )
 
     @property
@@ -181,9 +195,23 @@ class CommandSink(Sink):
     command: Annotated[tuple[Argument, ...], MinLen(1), MaxLen(100)]
 
 
-AnySink = WebhookSink | AlertmanagerSink | EmailSink | SlackSink | CommandSink
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonLinesSink(Sink):
+    """A JSON document in a line of its own, at the end of a file or by a socket."""
+
+    type: ClassVar[str] = "jsonlines"
+
+    to: TargetText
+
+    @property
+    def target(self) -> Target:
+        """Where the lines go."""
+        return target_of(self.to)
+
+
+AnySink = WebhookSink | AlertmanagerSink | EmailSink | SlackSink | CommandSink | JsonLinesSink
 SINK_TYPES: Mapping[str, type[AnySink]] = {
-    it.type: it for it in (WebhookSink, AlertmanagerSink, EmailSink, SlackSink, CommandSink)
+    it.type: it for it in (WebhookSink, AlertmanagerSink, EmailSink, SlackSink, CommandSink, JsonLinesSink)
 }
 
 
@@ -192,6 +220,8 @@ def warnings_of(sink: AnySink) -> list[str]:
     found = []
     if isinstance(sink, EmailSink) and len({relay.server for relay in sink.relays}) == 1:
         found.append(f"{sink.name}: all relays are one server; when it fails, no mail tells of it")
+    if isinstance(sink, JsonLinesSink) and (path := sink.target.path) and not path.parent.is_dir():
+        found.append(f"{sink.name}: to: there is no folder {path.parent}")
     for where, secret in _secrets_of(sink):
         try:
             resolve(secret, None)

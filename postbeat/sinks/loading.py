@@ -13,11 +13,13 @@ from postbeat import yamllines
 from postbeat.model import SecurityType
 from postbeat.profile import ProfileError, ProfileFault
 from postbeat.sinks.config import SINK_TYPES, AnySink, EmailSink, Relay
-from postbeat.sinks.sinktexts import EXPECTED
+from postbeat.sinks.notice import EventKind
+from postbeat.sinks.sinktexts import EXPECTED, expected
 
 SINKS_LIMIT = 100
 _FILE_LIMIT = 1 << 20  # bytes of a file of sinks
 _SECRETS = {"url", "secret", "headers", "password"}  # what stands there is never shown
+_FLAGS = {"active", "repeats"}
 _TEMPLATES = {"subject", "body", "text"}
 _TEXTS = ("a text", "a name")  # how the words for what YAML may take for a number begin
 
@@ -88,7 +90,7 @@ class _Loading:
             return self._fault(at, "expected a mapping with name and type")
         kind = raw.get("type")
         if not isinstance(kind, str) or kind not in SINK_TYPES:
-            return self._fault((*at, "type"), _wrong(("type",), raw, None))
+            return self._fault((*at, "type"), _wrong("", ("type",), raw, None))
         values = {key: value for key, value in raw.items() if key != "type"}
         before = len(self.faults)
         sink = self._validated(at, SINK_TYPES[kind], values)
@@ -106,8 +108,8 @@ class _Loading:
         for key, value in values.items():
             if key not in known:
                 self._fault((*at, key), yamllines.unknown(key, known))
-            elif isinstance(value, bool) is not (key == "active"):
-                self._fault((*at, key), _wrong((key,), values, None))
+            elif isinstance(value, bool) is not (key in _FLAGS):
+                self._fault((*at, key), _wrong(kind.type, (key,), values, None))
         try:
             sound = {key: value for key, value in values.items() if key in known}
             return _ADAPTERS[kind].validate_python(sound)
@@ -120,7 +122,7 @@ class _Loading:
                 inner = any(other[: len(path)] == path and other != path for other in paths)
                 if not inner and yamllines.dotted((*at, *path)) not in seen:
                     seen.add(yamllines.dotted((*at, *path)))
-                    self._fault((*at, *path), _message(path, values, problem))
+                    self._fault((*at, *path), _message(kind.type, path, values, problem))
         return None
 
 
@@ -129,6 +131,10 @@ _ADAPTERS: Mapping[type[AnySink], TypeAdapter[AnySink]] = {it: TypeAdapter(it) f
 
 def _contradictions(sink: AnySink) -> list[tuple[yamllines.Path, str]]:
     found: list[tuple[yamllines.Path, str]] = []
+    if EventKind.ALERT in sink.kinds and set(sink.kinds) != {EventKind.ALERT}:
+        found.append((("kinds",), "alert cannot stand beside other kinds: alerts have a stream of their own"))
+    elif sink.repeats and EventKind.ALERT not in sink.kinds:
+        found.append((("repeats",), "only alerts repeat; expected it beside kinds: alert"))
     if isinstance(sink, EmailSink):
         for index, relay in enumerate(sink.relays):
             at = ("relays", index)
@@ -158,18 +164,18 @@ def _path_of(loc: Sequence[int | str], values: Mapping[str, Any]) -> yamllines.P
     return tuple(path)
 
 
-def _message(path: yamllines.Path, values: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
+def _message(kind: str, path: yamllines.Path, values: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "unexpected_keyword_argument":
         known = [field.name for field in fields(Relay)]
         return yamllines.unknown(str(path[-1]), known)
     reason = problem.get("ctx", {}).get("error")
-    return _wrong(path, values, str(reason) if isinstance(reason, ValueError) else None)
+    return _wrong(kind, path, values, str(reason) if isinstance(reason, ValueError) else None)
 
 
-def _wrong(path: yamllines.Path, values: Mapping[str, Any], reason: str | None) -> str:
-    """What was expected and what came; a value that may be a secret is never shown."""
+def _wrong(kind: str, path: yamllines.Path, values: Mapping[str, Any], reason: str | None) -> str:
+    """What was expected in a sink of a type, and what came; a value that may be a secret is never shown."""
     words = [str(part) for part in path if not isinstance(part, int)]
-    takes = EXPECTED[".".join(words)] if ".".join(words) in EXPECTED else EXPECTED[words[0]]
+    takes = expected(kind, ".".join(words) if ".".join(words) in EXPECTED else words[0])
     value: Any = values
     for part in path:
         try:
@@ -180,6 +186,8 @@ def _wrong(path: yamllines.Path, values: Mapping[str, Any], reason: str | None) 
         return f"expected {takes}" + (f": {reason}" if reason else "")
     hint = "; put it in quotes" if isinstance(value, int | float) and takes.startswith(_TEXTS) else ""
     parts = value if isinstance(value, list) else [value]
-    if not _SECRETS.isdisjoint(words) or any(isinstance(part, dict | list) for part in parts):
+    # Whoever takes a target for an address of the web may write a password before the @.
+    hidden = not _SECRETS.isdisjoint(words) or (kind == "jsonlines" and "@" in str(value))
+    if hidden or any(isinstance(part, dict | list) for part in parts):
         return f"expected {takes}{hint}"
     return f"expected {takes}, got {yamllines.shown(value)}{hint}"

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from postbeat.alerts import PROBLEM, AlertEvent, Change, Value, alert_of, level_of
+from postbeat.model import Level, Pair
 from postbeat.results import AnyEvent, VerdictEvent
 
 TEXT_LIMIT = 2000  # characters of an event's message that are told
+_HEADLINE_LIMIT = 200
 
 
 class EventKind(StrEnum):
@@ -20,6 +23,10 @@ class EventKind(StrEnum):
     LEVEL = "level"  # an element in a region
     OUTCOME = "outcome"  # what became of one message, where the level stays
     VERDICT = "verdict"  # an element over all its regions
+    ALERT = "alert"  # a row of the table of alerts; these have a stream of their own
+
+
+OF_RESULTS = (EventKind.LEVEL, EventKind.OUTCOME, EventKind.VERDICT)
 
 
 class State(StrEnum):
@@ -46,7 +53,8 @@ class Notice:
     ``id`` is that of the event in the stream: it stays the same however often the event is delivered.
     ``level`` and ``was`` are levels or verdicts, ``region`` is "" where all are meant, and ``regions`` then
     has the level of each. ``told_id``, ``told_level`` and ``told_at_us`` are those of the
-    problem that the same sink was told before and that was not over yet.
+    problem that the same sink was told before and that was not over yet. ``change`` is what became of an
+    alert's row, ``alert`` the row as it stands in documents, {} for what is no alert.
     """
 
     id: str
@@ -71,10 +79,14 @@ class Notice:
     told_id: str = ""
     told_level: str = ""
     told_at_us: int = 0
+    change: str = ""
+    alert: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:
         """What the event is about: all events of one subject follow from each other."""
+        if self.kind is EventKind.ALERT:
+            return f"alert:{self.alert['Identifier']}"
         return f"verdict:{self.element}" if self.kind is EventKind.VERDICT else f"level:{self.place}"
 
     @property
@@ -84,8 +96,10 @@ class Notice:
 
     @property
     def is_monitor(self) -> bool:
-        """Whether it is about ourselves: nothing is known of the service."""
-        return self.level == "UNKNOWN" and self.state is not State.RECOVERY
+        """Whether it is about ourselves: nothing is known of the service. What an alert means, rules say."""
+        return (
+            self.level == "UNKNOWN" and self.state is not State.RECOVERY and self.kind is not EventKind.ALERT
+        )
 
     @property
     def severity(self) -> str:
@@ -100,6 +114,8 @@ class Notice:
     @property
     def headline(self) -> str:
         """One line that says what is the matter."""
+        if self.kind is EventKind.ALERT:
+            return self._alert_headline()
         if self.kind is EventKind.OUTCOME:
             return f"Message {self.outcome}: {self.place}"
         if self.is_monitor:
@@ -108,6 +124,12 @@ class Notice:
             others = {"GOOD": "GOOD again", "UNKNOWN": "Monitored no more"}
             return f"{others.get(self.level, f'{self.level}, no longer {self.told_level}')}: {self.place}"
         return f"{self.level}: {self.place}"
+
+    def _alert_headline(self) -> str:
+        parts = [str(self.alert[name]) for name in ("Node", "AlertGroup", "AlertKey")]
+        about = " ".join(" ".join(parts).split()) or str(self.alert["Identifier"])
+        word = {State.RECOVERY: "Cleared", State.NEWS: "Alert"}.get(self.state, self.level)
+        return f"{word}: {about}"[:_HEADLINE_LIMIT]
 
     def as_data(self) -> dict[str, Any]:
         """The document that webhooks and commands get; docs/events.md describes it."""
@@ -131,6 +153,8 @@ class Notice:
             "message": self.message,
             "fault": fault,
             "regions": dict(self.regions),
+            "change": self.change or None,
+            "alert": dict(self.alert) or None,
             "ends": self.told_id or None,
         }
 
@@ -157,13 +181,17 @@ def timestamp(at_us: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_us // 1000 % 1000:03}Z"
 
 
-def element_of(event: AnyEvent) -> str:
-    """The name of the element that an event is about."""
+def element_of(event: AnyEvent | AlertEvent) -> str:
+    """The name of the element that an event is about, "" for an alert that is about none."""
+    if isinstance(event, AlertEvent):
+        return event.alert.element
     return event.element if isinstance(event, VerdictEvent) else event.pair.element
 
 
-def notice_of(event: AnyEvent, facts: Facts) -> Notice:
+def notice_of(event: AnyEvent | AlertEvent, facts: Facts) -> Notice:
     """The notice of an event, before rules say what it means to a sink."""
+    if isinstance(event, AlertEvent):
+        return replace(_of_alert(event), group=facts.group, server=facts.server, port=facts.port)
     # Half a character, as a server's reply may have become one, cannot be sent on.
     message = event.message[:TEXT_LIMIT].encode("utf-8", "replace").decode()
     if isinstance(event, VerdictEvent):
@@ -199,6 +227,26 @@ def notice_of(event: AnyEvent, facts: Facts) -> Notice:
     return replace(about, group=facts.group, server=facts.server, port=facts.port)
 
 
+def _of_alert(event: AlertEvent) -> Notice:
+    alert, gone = event.alert, event.change is Change.DELETED
+    level = Level.GOOD if gone else alert.level
+    # A row does not say when it was dropped; the id does, in milliseconds.
+    at_us = int(event.id.partition("-")[0]) * 1000 if gone else alert.state_change_us
+    return Notice(
+        id=event.id,
+        kind=EventKind.ALERT,
+        element=alert.element,
+        region=alert.region,
+        was=str(Level.UNKNOWN if event.was is None else level_of(event.was)),
+        level=str(level),
+        at_us=at_us,
+        poll=alert.poll,
+        message=alert.summary[:TEXT_LIMIT],
+        change=str(event.change),
+        alert=alert.as_data(),
+    )
+
+
 def samples() -> Iterator[Notice]:
     """One notice of each sort, by which a template is tried before it is used."""
     level = Notice(
@@ -224,6 +272,16 @@ def samples() -> Iterator[Notice]:
         yield replace(notice, level="UNKNOWN", side="LOCAL", code="silent", stage="")
         told = replace(notice, told_id=notice.id, told_level=notice.level, told_at_us=notice.at_us)
         yield replace(told, was="FAILED", level="GOOD", state=State.RECOVERY)
+    fields: dict[str, Value] = {
+        "AlertGroup": "SMTP",
+        "Severity": 5,
+        "Summary": level.message,
+        "Type": PROBLEM,
+    }
+    row = alert_of(fields, at_us=level.at_us, pair=Pair("mail", "lab"), poll=level.poll)
+    alert = notice_of(AlertEvent(Change.INSERTED, row, id=level.id), Facts(group=level.group))
+    yield replace(alert, state=State.PROBLEM)
+    yield replace(alert, was="FAILED", level="GOOD", state=State.RECOVERY, told_id=level.id)
     yield replace(
         level,
         kind=EventKind.OUTCOME,

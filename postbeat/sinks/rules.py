@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Protocol, Self
 
+from postbeat.alerts import INFORMATION, Change
 from postbeat.model import Pair
-from postbeat.sinks.notice import EventKind, Notice, State
+from postbeat.sinks.notice import OF_RESULTS, EventKind, Notice, State
 
 LEVELS = ("GOOD", "MARGINAL", "DEGRADED", "FAILED", "UNKNOWN")
 
@@ -23,13 +24,17 @@ class Covering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a sink wants to be told; an empty ``groups`` stands for all of them."""
+    """What a sink wants to be told; an empty ``groups`` stands for all of them.
+
+    ``repeats`` is whether an alert that only comes up again is told.
+    """
 
     elements: tuple[str, ...] = ("*",)
     regions: tuple[str, ...] = ("*",)
     groups: tuple[str, ...] = ()
     levels: frozenset[str] = frozenset(LEVELS)
-    kinds: frozenset[EventKind] = frozenset(EventKind)
+    kinds: frozenset[EventKind] = frozenset(OF_RESULTS)
+    repeats: bool = False
 
     def match(self, notice: Notice) -> bool:
         """Whether the sink wants events about this; its level is not looked at.
@@ -92,8 +97,11 @@ def decide(notice: Notice, filters: Filters, standing: Standing, *, covered: boo
     """
     wanted = filters.match(notice)
     tells = wanted and notice.level in filters.levels and not covered
-    if notice.kind is EventKind.OUTCOME:
-        return Decision(notice if tells else None, standing)
+    if _stands_alone(notice, standing):
+        heard = filters.repeats or notice.change != Change.REPEATED
+        return Decision(notice if tells and heard else None, standing)
+    if notice.change == Change.DELETED:
+        return _no_problem(notice, standing, tells=False)
     if notice.kind is EventKind.VERDICT and not notice.regions:
         return ended(standing, notice.at_us)  # its last region has left the profile
     if not wanted and (standing == NOTHING or notice.level != "GOOD"):
@@ -101,6 +109,15 @@ def decide(notice: Notice, filters: Filters, standing: Standing, *, covered: boo
     if wanted and notice.level in filters.levels and notice.level != "GOOD":
         return _problem(notice, standing, covered=covered)
     return _no_problem(notice, standing, tells=tells)
+
+
+def _stands_alone(notice: Notice, standing: Standing) -> bool:
+    """Whether an event neither begins a problem nor ends one."""
+    return (
+        notice.kind is EventKind.OUTCOME
+        or notice.change == Change.REPEATED
+        or (notice.alert.get("Type") == INFORMATION and standing == NOTHING)
+    )
 
 
 def after_maintenance(filters: Filters, standing: Standing) -> Decision:
@@ -129,7 +146,7 @@ def ended(standing: Standing, at_us: int, level: str = "UNKNOWN") -> Decision:
 
 def _problem(notice: Notice, standing: Standing, *, covered: bool) -> Decision:
     told = standing.told
-    if told is not None and told.level == notice.level:
+    if told is not None and told.level == notice.level and notice.change != Change.CHANGED:
         return Decision(None, Standing(told))  # as it was told, whatever came in between
     if covered:
         return Decision(None, Standing(told, notice))
@@ -152,7 +169,12 @@ def _following(notice: Notice, state: State, told: Notice | None) -> Notice:
 
 
 def in_maintenance(notice: Notice, calendar: Covering, at_us: int) -> bool:
-    """Whether maintenance explains an event: a verdict's where it covers each region that is not GOOD."""
+    """Whether maintenance explains an event: a verdict's where it covers each region that is not GOOD.
+
+    It never explains an alert that is about no element.
+    """
+    if not notice.element:
+        return False
     regions: Mapping[str, str] = {notice.region: notice.level} if notice.region else notice.regions
     concerned = [region for region, level in regions.items() if level != "GOOD"] or list(regions) or [""]
     return all(calendar.covers(Pair(notice.element, region), at_us) for region in concerned)

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from postbeat.sinks.channel import Channel, NotDeliveredError
 from postbeat.sinks.config import AnySink
-from postbeat.sinks.notice import Notice, element_of, notice_of
+from postbeat.sinks.notice import EventKind, Notice, element_of, notice_of
 from postbeat.sinks.rules import NOTHING, Decision, Standing, after_maintenance, decide, ended, in_maintenance
 from postbeat.sinks.surroundings import Surroundings
 from postbeat.store.outbox import LeaseLostError, Letter, Move, Outbox
@@ -125,8 +125,10 @@ class Runner:
                 self._gap = True
             for entry, event in entries:
                 if event is not None:
-                    await self.surroundings.learn(element_of(event))
-                    await self._take(notice_of(event, self.surroundings.facts(element_of(event))))
+                    about = element_of(event)
+                    if about:
+                        await self.surroundings.learn(about)
+                    await self._take(notice_of(event, self.surroundings.facts(about)))
                 self._through = entry
             if self._through != self._cursor:
                 await self._commit(Move(self._through))
@@ -162,9 +164,14 @@ class Runner:
             return
         for subject, standing in list(self._standings.items()):
             about = standing.told or standing.silenced
-            if about is not None and await self.outbox.level_now(about.element, about.region) == "GOOD":
+            if about is not None and await self._level_now(about) == "GOOD":
                 await self._follow(subject, ended(standing, self.world.now_us(), "GOOD"), self._through)
         self._gap = False
+
+    async def _level_now(self, about: Notice) -> str:
+        if about.kind is EventKind.ALERT:
+            return await self.outbox.alert_level(str(about.alert["Identifier"]))
+        return await self.outbox.level_now(about.element, about.region)
 
     async def _follow(self, subject: str, decision: Decision, through: str) -> None:
         """Does what was decided, and notes it."""

@@ -16,14 +16,23 @@ from postbeat.profile import ProfileError, fingerprint
 from postbeat.sinks import loading
 from postbeat.sinks.channels import channel_of
 from postbeat.sinks.config import AnySink
+from postbeat.sinks.notice import EventKind
 from postbeat.sinks.runner import Runner, World
 from postbeat.sinks.surroundings import StoredSurroundings
+from postbeat.store import keys
 from postbeat.store.outbox import Outbox, connect
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0  # between two looks at the file and at maintenance
 GRACE_S = 10.0  # what a delivery under way may take when the process ends
+
+
+def stream_of(sink: AnySink) -> str:
+    """The stream that has what a sink tells."""
+    if EventKind.ALERT not in sink.kinds:
+        return keys.EVENTS
+    return keys.ALERTS_ALL if sink.repeats else keys.ALERTS
 
 
 @dataclass
@@ -85,7 +94,7 @@ class Service:
         )
         for name, sink in wanted.items():
             if name not in self._running:
-                outbox = Outbox(redis, name, self.world.steady_us)
+                outbox = Outbox(redis, name, self.world.steady_us, stream_of(sink))
                 channel = channel_of(sink, self.world.now_us, self.helo_name)
                 runner = Runner(sink, outbox, channel, surroundings, self.world)
                 self._running[name] = runner, asyncio.create_task(runner.run())

@@ -11,15 +11,17 @@ _ADDRESS_TEXT = "an address that begins with http:// or https://, {env: NAME} or
 _GLOBS_TEXT = "a name or a list of names, in which * and ? may stand for anything"
 _TEMPLATE_TEXT = "a template of Jinja2"
 
+# A key means the same for all types of sinks, but where it stands here after a type.
 EXPECTED: Mapping[str, str] = {
-    "type": "webhook, alertmanager, email, slack or command",
+    "type": "webhook, alertmanager, email, slack, command or jsonlines",
     "name": ELEMENT_TEXTS["name"],
     "active": "true or false",
     "elements": _GLOBS_TEXT,
     "regions": _GLOBS_TEXT,
     "groups": "a name or a list of names",
     "levels": "GOOD, MARGINAL, DEGRADED, FAILED or UNKNOWN, or a list of them",
-    "kinds": "level, outcome or verdict (alertmanager: level or verdict), or a list of them",
+    "kinds": "level, outcome or verdict (alertmanager: level or verdict), or a list of them; or alert alone",
+    "repeats": "true or false",
     "timeout": "seconds, more than 0 and at most 300",
     "retryfirst": "seconds, more than 0 and at most 3600",
     "retrylongest": "seconds, more than 0 and at most 3600",
@@ -33,6 +35,7 @@ EXPECTED: Mapping[str, str] = {
     "subject": _TEMPLATE_TEXT,
     "body": _TEMPLATE_TEXT,
     "to": "a mailbox address such as ops@example.com, or a list of at most 50",
+    "jsonlines.to": "an absolute path, tcp://HOST:PORT or unix:/PATH",
     "sender": "a mailbox address such as postbeat@example.com",
     "relays": "a list of at most 10 mail servers, each a mapping with server",
     "relays.server": ELEMENT_TEXTS["server"],
@@ -42,3 +45,8 @@ EXPECTED: Mapping[str, str] = {
     "relays.password": _SECRET_TEXT,
     "command": "a list of texts: a program and its arguments",
 }
+
+
+def expected(kind: str, key: str) -> str:
+    """What a key takes in a sink of a type."""
+    return EXPECTED.get(f"{kind}.{key}") or EXPECTED[key]

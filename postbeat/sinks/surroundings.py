@@ -78,7 +78,7 @@ class StoredSurroundings:
 
     async def has_left(self, notice: Notice) -> bool:
         """Whether what a notice is about is in the profile no more; where none was published, it is not."""
-        if not self._elements or self._is_in(notice):
+        if not self._elements or not notice.element or self._is_in(notice):
             return False
         # What is known may be older than what changed a moment ago.
         known = await facts_of(self.redis, notice.element)

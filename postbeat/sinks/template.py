@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from postbeat.alerts import alert_of
 from postbeat.sinks.notice import Notice, samples, timestamp
 
 log = logging.getLogger(__name__)
@@ -138,10 +139,21 @@ def _values(notice: Notice, escape: Callable[[str], str]) -> dict[str, Any]:
         "side": notice.side,
         "code": notice.code,
         "stage": notice.stage,
+        "change": notice.change,
     }
     values: dict[str, Any] = {name: escape(str(text)) for name, text in texts.items()}
     values["regions"] = {escape(region): level for region, level in notice.regions.items()}
+    row = {**_NO_ALERT, **notice.alert}
+    values["alert"] = {name: escape(it) if isinstance(it, str) else it for name, it in row.items()}
     return values | {"at": notice.at_us / 1e6, "is_monitor": notice.is_monitor}
+
+
+# What a template may name of an alert in any case. Details are a mapping, and of no use in a text.
+_NO_ALERT: dict[str, Any] = {
+    name: 0 if isinstance(value, int) else ""
+    for name, value in alert_of({}, at_us=0).as_data().items()
+    if name != "Details"
+}
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):

@@ -58,14 +58,14 @@ class BeatStore:
         seconds, micros = self._redis.time()
         return seconds * 1_000_000 + micros
 
-    def claim(self) -> Stretch:
-        """Claims the time up to now."""
-        cursor, now_us = cast("list[str]", self._claim(keys=[keys.CURSOR], args=[]))
+    def claim(self, monitor: str = "") -> Stretch:
+        """Claims the time up to now: for the polls of a monitor, or ("") for all."""
+        cursor, now_us = cast("list[str]", self._claim(keys=[keys.cursor(monitor)], args=[]))
         return Stretch(int(cursor) if cursor else None, int(now_us))
 
-    def fired_to_us(self) -> int | None:
-        """The moment up to which the grid was fired, or None where it never was."""
-        cursor = cast("str | None", self._redis.get(keys.CURSOR))
+    def fired_to_us(self, monitor: str = "") -> int | None:
+        """The moment up to which the grid was fired, of a monitor or ("") of all; None where it never was."""
+        cursor = cast("str | None", self._redis.get(keys.cursor(monitor)))
         return int(cursor) if cursor else None
 
     def expect(self, profile: Profile, now_us: int) -> None:

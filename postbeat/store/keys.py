@@ -21,6 +21,11 @@
 | postbeat:sink-open:NAME | hash | the problems that a sink was told of, and that are not over |
 | postbeat:sink-dead:NAME | stream | events that a sink did not take, and why |
 | postbeat:sink-lease:NAME | string | the token of the process that serves a sink (expires) |
+| postbeat:alerts-table | hash | Identifier -> row, as :class:`postbeat.alerts.Alert` packs it |
+| postbeat:alerts | stream | every change of a row of the table that is no mere repeat |
+| postbeat:alerts-all | stream | every change of a row, with the same ids: the table follows from it |
+| postbeat:bridge:NAME | hash | where a bridge stands in the stream of results (cursor), and its last move |
+| postbeat:bridge-lease:NAME | string | the token of the process that is this bridge (expires) |
 | postbeat:expected | zset | pair and pair/read -> the time (us) from which silence counts |
 | postbeat:open | zset | polls passed over by a later one -> the time (us) from which their silence counts |
 | postbeat:seen:POLL | string | this poll's send or check is recorded (expires) |
@@ -36,6 +41,7 @@
 | postbeat:mailbox:MAILBOX | hash | what readers noted: counters ``total:NAME`` and ``since:NAME``, the last look, facts |
 | postbeat:mailboxes | hash | mailbox -> how to wake its reader |
 | postbeat:cursor | string | the grid is fired up to here (us) |
+| postbeat:cursor:MONITOR | string | the same of a beat that fires the polls of some monitors, for each of them |
 
 Besides, ``postbeat:bell:PROCESS`` is the channel by which a worker process hears that something became pending
 in a mailbox whose lease it holds, or that a check wants that mailbox. The message is the mailbox.
@@ -58,10 +64,18 @@ MAINTENANCE = "postbeat:maintenance"
 WORKERS = "postbeat:workers"
 BEAT = "postbeat:beat"
 MAILBOXES = "postbeat:mailboxes"
+ALERTS_TABLE = "postbeat:alerts-table"
+ALERTS = "postbeat:alerts"
+ALERTS_ALL = "postbeat:alerts-all"
 CURSOR = "postbeat:cursor"
 
 # What scripts consist of besides what all of them share.
 _PARTS = {"record": ("verdict", "standing"), "retire": ("verdict",)}
+
+
+def cursor(monitor: str) -> str:
+    """How far the grid is fired by beats that fire the polls of some monitors; "" stands for those of all."""
+    return f"{CURSOR}:{monitor}" if monitor else CURSOR
 
 
 def pair(name: str) -> str:
@@ -117,6 +131,16 @@ def sink_dead(name: str) -> str:
 def sink_lease(name: str) -> str:
     """The lease of a sink."""
     return f"postbeat:sink-lease:{name}"
+
+
+def bridge(name: str) -> str:
+    """Where a bridge stands."""
+    return f"postbeat:bridge:{name}"
+
+
+def bridge_lease(name: str) -> str:
+    """The lease of a bridge."""
+    return f"postbeat:bridge-lease:{name}"
 
 
 def seen(poll: str) -> str:

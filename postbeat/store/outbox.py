@@ -15,11 +15,12 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from postbeat import clock
+from postbeat.alerts import Alert, AlertEvent
 from postbeat.results import AnyEvent
 from postbeat.store import keys
 from postbeat.store.connecting import client, connections
 from postbeat.store.scripts import Scripts
-from postbeat.store.streams import parse_event
+from postbeat.store.streams import parse_alert, parse_event
 from postbeat.store.summary import ElementFacts, element_facts, element_verdicts
 
 CONNECTIONS = 256
@@ -32,7 +33,7 @@ LETTERS_AT_ONCE = 20
 
 
 class LeaseLostError(Exception):
-    """Another process serves the sink now."""
+    """Another process serves the sink, or is the bridge, now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,18 @@ async def facts_of(redis: AsyncRedis, element: str) -> ElementFacts | None:
 class Outbox:
     """One sink's part of the store. Every method may raise ``redis.exceptions.RedisError``.
 
-    ``steady_us`` is a clock that nobody sets, in microseconds.
+    ``steady_us`` is a clock that nobody sets, in microseconds. ``stream`` is what the sink follows.
     """
 
-    def __init__(self, redis: AsyncRedis, name: str, steady_us: Callable[[], int] = clock.steady_us) -> None:
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        name: str,
+        steady_us: Callable[[], int] = clock.steady_us,
+        stream: str = keys.EVENTS,
+    ) -> None:
         self._moves = 0
+        self._stream = stream
         self._redis = redis
         self._scripts = Scripts(redis)
         self._token = secrets.token_hex(16)
@@ -115,7 +123,7 @@ class Outbox:
 
     async def begin(self) -> str:
         """The entry up to which the sink is through; a new sink begins after the newest."""
-        newest = cast("list[Any]", await self._redis.xrevrange(keys.EVENTS, count=1))
+        newest = cast("list[Any]", await self._redis.xrevrange(self._stream, count=1))
         await self._redis.hsetnx(self._sink, "cursor", newest[0][0] if newest else "0-0")
         return str(await self._redis.hget(self._sink, "cursor"))
 
@@ -123,17 +131,19 @@ class Outbox:
         """The subjects that have problems, and how they stand."""
         return cast("dict[str, str]", await self._redis.hgetall(self._open))
 
-    async def read(self, cursor: str) -> list[tuple[str, AnyEvent | None]]:
+    async def read(self, cursor: str) -> list[tuple[str, AnyEvent | AlertEvent | None]]:
         """The next entries after one, as events; empty where none comes for BLOCK_MS.
 
         An entry that is none, as another version may have written it, is None.
         """
-        answer = cast("list[Any]", await self._redis.xread({keys.EVENTS: cursor}, count=PAGE, block=BLOCK_MS))
+        answer = cast(
+            "list[Any]", await self._redis.xread({self._stream: cursor}, count=PAGE, block=BLOCK_MS)
+        )
         return [(entry, _event(entry, fields)) for _, entries in answer for entry, fields in entries]
 
     async def is_there(self, entry: str) -> bool:
         """Whether an entry is still in the stream; where not, some after it may be gone too."""
-        return bool(await self._redis.xrange(keys.EVENTS, entry, entry, count=1))
+        return bool(await self._redis.xrange(self._stream, entry, entry, count=1))
 
     async def level_now(self, element: str, region: str) -> str:
         """The level of an element in a region, or ("") the verdict on it, as it is now; "" for none."""
@@ -141,6 +151,14 @@ class Outbox:
             return str(await self._redis.hget(keys.pair(f"{element}@{region}"), "level") or "")
         text = await self._redis.hget(keys.VERDICTS, element)
         return element_verdicts({element: str(text)})[0].verdict if text else ""
+
+    async def alert_level(self, identifier: str) -> str:
+        """The level of an alert as it is now: GOOD where it has no row any more, "" where nobody can tell."""
+        text = await self._redis.hget(keys.ALERTS_TABLE, identifier)
+        try:
+            return str(Alert.loads(str(text)).level) if text is not None else "GOOD"
+        except (ValueError, TypeError):  # another version's
+            return ""
 
     async def first_tried(self, event: str, now_us: int, error: str) -> int:
         """Notes that an event was not taken just now; when it was tried first."""
@@ -217,9 +235,9 @@ class Letters:
         return len(letters)
 
 
-def _event(entry: str, fields: Mapping[str, str]) -> AnyEvent | None:
+def _event(entry: str, fields: Mapping[str, str]) -> AnyEvent | AlertEvent | None:
     try:
-        return parse_event(entry, fields)
+        return parse_alert(entry, fields) if "alert" in fields else parse_event(entry, fields)
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
 

@@ -1,10 +1,11 @@
-"""The entries of the stream of events, as types. Pure."""
+"""The entries of the streams of events and of alerts, as types. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
+from postbeat.alerts import Alert, AlertEvent, Change
 from postbeat.delivery import Outcome
 from postbeat.model import Fault, FaultCode, Level, Pair, Phase, Poll, Side
 from postbeat.results import AnyEvent, Event, VerdictEvent
@@ -36,6 +37,14 @@ def parse_event(entry: str, fields: Mapping[str, str]) -> AnyEvent:
         outcome=Outcome(outcome) if outcome else None,
         id=entry,
         fault=_fault(fields),
+    )
+
+
+def parse_alert(entry: str, fields: Mapping[str, str]) -> AlertEvent:
+    """The change of an alert of an entry of its stream: its id, and its fields."""
+    was = fields["was"]
+    return AlertEvent(
+        Change(fields["change"]), Alert.loads(fields["alert"]), int(was) if was else None, id=entry
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from postbeat.delivery import Outcome
-from postbeat.model import Level, Phase
+from postbeat.model import Kind, Level, Phase
 from postbeat.probes.session import Memory
 from postbeat.store import keys
 from postbeat.store.maintenance import MaintenanceStore
@@ -28,11 +28,12 @@ def row_of(key: str) -> str:
 
 
 # What is not written by recording, and tested beside its own store.
-ELSEWHERE = re.compile("postbeat:(rollup|workers|beat|region|sink.*)(:.*)?")
+ELSEWHERE = re.compile("postbeat:(rollup|workers|beat|region|sink.*|alerts.*|bridge.*)(:.*)?")
 
 
 def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Site, redis_url: str) -> None:
     site.beat.claim()
+    site.beat.claim(Kind.SMTP)
     site.beat.publish_profile(PROFILE)
     maintenance = MaintenanceStore(redis_url)
     maintenance.add("mail", from_us=1, to_us=2, why="a new disk")

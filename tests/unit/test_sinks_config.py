@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postbeat.cli import main
 from postbeat.model import Secret, SecurityType
 from postbeat.profile import ProfileError
 from postbeat.sinks import loading
-from postbeat.sinks.addresses import shown, web_address
+from postbeat.sinks.addresses import Target, shown, target_of, web_address
 from postbeat.sinks.config import (
     SINK_TYPES,
     AlertmanagerSink,
@@ -20,6 +22,7 @@ from postbeat.sinks.config import (
     Relay,
     SlackSink,
     WebhookSink,
+    warnings_of,
 )
 from postbeat.sinks.loading import load
 from postbeat.sinks.notice import EventKind
@@ -46,7 +49,7 @@ def test_the_example_loads_with_what_it_leaves_out() -> None:
     events, mail, chat, alerts, log = load(EXAMPLE)
     assert isinstance(events, WebhookSink)
     assert events.secret == Secret("file", "/etc/postbeat/webhook.secret")
-    assert (set(events.kinds), "GOOD" in events.levels) == (set(EventKind), True)
+    assert (set(events.kinds), "GOOD" in events.levels) == (set(EventKind) - {EventKind.ALERT}, True)
     assert (events.timeout, events.retryfirst, events.retrylongest, events.giveup) == (10, 1, 300, 86400)
     assert isinstance(mail, EmailSink)
     assert mail.kinds == (EventKind.VERDICT,)
@@ -68,7 +71,7 @@ def test_the_example_loads_with_what_it_leaves_out() -> None:
     assert log.regions == ("eu-*",)
 
 
-@pytest.mark.parametrize("name", ["faults", "contradictions"])
+@pytest.mark.parametrize("name", ["faults", "contradictions", "alerts"])
 def test_all_that_is_wrong_is_said_at_once_with_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BAD)
     with pytest.raises(ProfileError) as caught:
@@ -107,7 +110,7 @@ def test_no_message_shows_a_secret(tmp_path: Path) -> None:
 def test_every_key_is_described() -> None:
     keys = {name for kind in SINK_TYPES.values() for name in kind.__dataclass_fields__}
     relays = {f"relays.{name}" for name in Relay.__dataclass_fields__}
-    assert keys | relays | {"type"} == set(EXPECTED)
+    assert keys | relays | {"type", "jsonlines.to"} == set(EXPECTED)
 
 
 def test_only_scheme_host_and_port_of_an_address_are_shown() -> None:
@@ -129,6 +132,36 @@ def test_only_scheme_host_and_port_of_an_address_are_shown() -> None:
 def test_what_is_no_address_is_not_shown(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not an address that begins with http:// or https://$"):
         web_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("/var/log/events.jsonl", Target(path=Path("/var/log/events.jsonl"))),
+        ("unix:/run/collector.sock", Target(socket="/run/collector.sock")),
+        ("tcp://collector.example.com:5044", Target(host="collector.example.com", port=5044)),
+        ("tcp://[::1]:5044", Target(host="::1", port=5044)),
+    ],
+)
+def test_lines_go_to_a_file_or_a_socket(text: str, target: Target) -> None:
+    assert target_of(text) == target
+    assert str(target) == text
+
+
+@given(st.text(max_size=30) | st.builds("{}{}".format, st.sampled_from(["tcp://", "unix:/", "/"]), st.text()))
+def test_any_text_is_a_target_that_reads_back_or_none(text: str) -> None:
+    try:
+        target = target_of(text)
+    except ValueError:
+        return
+    assert target_of(str(target)) == target
+
+
+def test_a_folder_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    there, missing = tmp_path / "a.jsonl", tmp_path / "later" / "b.jsonl"
+    text = "".join(f"  - {{name: {it.stem}, type: jsonlines, to: {it}}}\n" for it in (there, missing))
+    warnings = [it for sink in load(written(tmp_path, f"sinks:\n{text}")) for it in warnings_of(sink)]
+    assert warnings == [f"b: to: there is no folder {missing.parent}"]
 
 
 def test_check_says_what_is_wrong_or_may_not_be_meant(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from postbeat.alerts import Change
 from postbeat.sinks.config import SINK_TYPES, Sink
 from postbeat.sinks.loading import load
 from postbeat.sinks.notice import samples
-from postbeat.sinks.sinktexts import EXPECTED
+from postbeat.sinks.sinktexts import expected
 from postbeat.sinks.template import check
 from postbeat.sinks.webhook import signature
 
@@ -47,7 +48,7 @@ def test_every_key_has_a_row_that_says_what_it_takes(kind: type[Sink]) -> None:
         table = {name: cells for name, cells in table.items() if len(cells) == 2}
     assert set(table) == own
     for name, (takes, default) in table.items():
-        assert takes == EXPECTED[name]
+        assert takes == expected(kind.type if kind is not Sink else "", name)
         needed = name == "type" or any(
             field.name == name and field.default is MISSING for field in fields(kind)
         )
@@ -77,8 +78,15 @@ def test_the_example_of_a_receiver_knows_our_signature() -> None:
     assert not is_genuine(b"secret", header, b"{}", 2000.0)
 
 
-def test_the_example_of_a_file_loads(tmp_path: Path) -> None:
-    (source,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+def test_the_examples_of_files_load(tmp_path: Path) -> None:
     path = tmp_path / "sinks.yaml"
-    path.write_text(source, encoding="utf-8")
-    assert [sink.type for sink in load(path)] == ["webhook", "email"]
+    types = []
+    for source in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL):
+        path.write_text(source, encoding="utf-8")
+        types.append([sink.type for sink in load(path)])
+    assert types == [["webhook", "email"], ["jsonlines", "jsonlines"]]
+
+
+def test_every_change_of_an_alert_has_a_row() -> None:
+    changes = re.findall(r"^\| (\w+) \|", section("Alerts"), re.MULTILINE)
+    assert changes == ["change", *Change]
