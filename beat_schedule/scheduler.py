@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from beat_schedule.metering import Meter, missed
 from beat_schedule.publisher import Publisher
 from postbeat import profile as profiles
 from postbeat import settings
+from postbeat.model import Pair
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import Keys
+from postbeat.slots import Polled
 from postbeat.store.beat import BeatStore, Stretch
 from postbeat.store.facts import BeatFactsStore
 from postbeat.store.fold import Retention
@@ -41,17 +43,31 @@ FIRST_POLLS = 1000  # on the very first start, up to so many pairs are polled at
 
 
 @dataclass(frozen=True, slots=True)
-class _Force:
-    """A profile in force: its grid, what publishes its polls, and the number of pairs of each region.
+class _Part:
+    """The pairs whose polls are claimed together, and their grid, which begins at ``from_us``.
 
-    The grid begins at ``from_us``.
+    ``monitor`` is the one that all of them belong to, or "" for the pairs of all.
     """
 
-    profile: Profile
+    monitor: str
+    pairs: Sequence[tuple[Pair, Polled]]
     grid: Grid
     from_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Force:
+    """A profile in force: its parts, what publishes its polls, and the number of pairs of each region."""
+
+    profile: Profile
+    parts: Sequence[_Part]
     publisher: Publisher
     regions: Mapping[str, int]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs are polled, by this beat or by that of another monitor."""
+        return sum(self.regions.values())
 
 
 class GridScheduler(Scheduler):
@@ -76,6 +92,8 @@ class GridScheduler(Scheduler):
                     "no profile: set POSTBEAT_PROFILE, or start: postbeat beat PROFILE"
                 )
             self._path = Path(config.profile)
+            # Each has a cursor of its own: whatever beats share a Redis, a poll is fired by one of them.
+            self._monitors: Sequence[str] = sorted(set(config.monitors)) or [""]
             self._keys: Keys | None = config.keys()
             self._store = BeatStore(config.needed_redis_url())
             self._facts = BeatFactsStore(config.needed_redis_url())
@@ -94,11 +112,9 @@ class GridScheduler(Scheduler):
         try:
             self._maybe_reload()
             force = self._in_force()
-            with _uninterrupted():
-                stretch = self._store.claim()
-                self._fire(force, stretch)
+            to_us = [self._claim_and_fire(force.publisher, part) for part in force.parts]
             self._maybe_sweep(force)
-            self._meter.write(self._facts, stretch.to_us, len(force.grid))
+            self._meter.write(self._facts, to_us[-1], force.pairs)
         except _AWAY as error:
             if not self._broken:
                 log.error("Redis does not answer, polls are not fired: %s", error)
@@ -109,7 +125,7 @@ class GridScheduler(Scheduler):
         if self._broken:
             log.warning("Redis answers again")
             self._broken = False
-        return _wait_s(force.grid, stretch.to_us)
+        return min(_wait_s(part.grid, at_us) for part, at_us in zip(force.parts, to_us, strict=True))
 
     @property
     def info(self) -> str:
@@ -125,17 +141,24 @@ class GridScheduler(Scheduler):
         self._facts.close()
         super().close()
 
-    def _fire(self, force: _Force, stretch: Stretch) -> None:
+    def _claim_and_fire(self, publisher: Publisher, part: _Part) -> int:
+        """Fires what has fallen due of a part. Returns up to which moment."""
+        with _uninterrupted():
+            stretch = self._store.claim(part.monitor)
+            self._fire(publisher, part, stretch)
+        return stretch.to_us
+
+    def _fire(self, publisher: Publisher, part: _Part, stretch: Stretch) -> None:
         began = time.monotonic()
-        polls = _due(force.grid, stretch)
+        polls = _due(part.grid, stretch)
         if polls:
             try:
-                force.publisher.publish(polls)
+                publisher.publish(polls)
             except Exception:
                 self._meter.missed(len(polls))
                 raise
         self._meter.fired(polls, stretch, time.monotonic() - began)
-        self._meter.missed(missed(force.profile.active(), stretch, polls, force.from_us))
+        self._meter.missed(missed(part.pairs, stretch, polls, part.from_us))
 
     def _load(self) -> Profile:
         loaded = profiles.load(self._path)
@@ -155,17 +178,21 @@ class GridScheduler(Scheduler):
         if before is not None and before.profile is sealed:
             return before
         now_us = self._store.now_us()
-        fired_to_us = self._store.fired_to_us() or now_us
+        parts = [self._part(sealed, monitor, now_us) for monitor in self._monitors]
         self._store.expect(sealed, now_us)
         self._store.publish_profile(sealed)
-        from_us = max(fired_to_us, now_us - CATCH_UP_US)
-        grid = Grid(sealed.active(), from_us)
+        regions = Counter(pair.region for pair, _ in sealed.active())
+        self._force = _Force(sealed, parts, Publisher(self.app, sealed), regions)
         if before is not None:
             before.publisher.close()
-            log.warning("the profile was reloaded: %d pairs of element and region", len(grid))
-        regions = Counter(pair.region for pair, _ in sealed.active())
-        self._force = _Force(sealed, grid, from_us, Publisher(self.app, sealed), regions)
+            log.warning("the profile was reloaded: %d pairs of element and region", self._force.pairs)
         return self._force
+
+    def _part(self, profile: Profile, monitor: str, now_us: int) -> _Part:
+        fired_to_us = self._store.fired_to_us(monitor) or now_us
+        from_us = max(fired_to_us, now_us - CATCH_UP_US)
+        pairs = [(pair, element) for pair, element in profile.active() if monitor in ("", element.kind)]
+        return _Part(monitor, pairs, Grid(pairs, from_us), from_us)
 
     def _maybe_reload(self) -> None:
         """Takes a changed profile; an invalid one changes nothing and is said loudly."""

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, StringConstraints, TypeAdapter
 
 from postbeat.elements import HOST_PATTERN, REGION_PATTERN, HeloName, OriginatorName
 from postbeat.message import ORIGINATOR
-from postbeat.model import Secret
+from postbeat.model import Kind, Secret
 from postbeat.secrets import Keys, SiteKeyError
 from postbeat.tls.options import TlsDefaults
 
@@ -58,6 +58,7 @@ class Settings:
     key: str = field(default="", repr=False)
     key_file: str = ""
     profile: str = ""
+    monitors: Annotated[tuple[Kind, ...], BeforeValidator(_list)] = ()  # whose polls beat fires; () is all
     region: Annotated[str, StringConstraints(pattern=rf"{REGION_PATTERN}|^$")] = ""
     originator: Annotated[OriginatorName, MinLen(1)] = ORIGINATOR
     helo_name: Annotated[HeloName, MinLen(1)] = field(default_factory=_host_name)

@@ -1,29 +1,224 @@
-"""``postbeat monitor``."""
+"""``postbeat monitor`` and ``nco_m_smtp``, ``nco_m_imap4``, ``nco_m_pop3``: one monitor as a service."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
 import click
 
+from postbeat import settings
+from postbeat.cli.common import explained, fail, load, say
+from postbeat.cli.properties import WRONG, WithProperties, properties_given
+from postbeat.cli.site import site_key, state_folder
+from postbeat.elements import SmtpElement
+from postbeat.ism import monitoring
+from postbeat.ism import props as properties
+from postbeat.ism.monitoring import Plan, Signals, regions_of
+from postbeat.ism.outfit import Outfit, OutfitErrors
+from postbeat.ism.properties import PROPERTIES
+from postbeat.ism.props import Resolved, Source
+from postbeat.ism.propvalues import shown
+from postbeat.model import Kind, Phase
+from postbeat.profile import Profile
 
-@click.command()
-def monitor() -> None:
-    """Runs a monitor."""
-    raise click.ClickException("not there yet")
+_DELIVERY = frozenset({Phase.READ, Phase.AFTER})
+# What the site of a monitor says to its processes itself.
+_OF_SITE = ("redis_url", "key_file", "profile", "region")
+
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of data, the site key and the logs of workers and beat "
+    "[default: postbeat in XDG_STATE_HOME].",
+)
 
 
-@click.command()
-def nco_m_smtp() -> None:
-    """Runs it."""
-    raise click.ClickException("not there yet")
+def _version(name: str) -> Callable[..., None]:
+    def callback(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            click.echo(f"{name} (Postbeat) {metadata.version('postbeat')}")
+            ctx.exit()
+
+    return callback
 
 
-@click.command()
-def nco_m_imap4() -> None:
-    """Runs it."""
-    raise click.ClickException("not there yet")
+def _of_monitor(kind: Kind) -> click.Command:
+    """The command that runs one monitor under the name of the ISM's executable."""
+    name = f"nco_m_{kind}"
+
+    class Command(WithProperties):
+        monitor = kind
+
+    @click.command(name, cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.argument("profile", required=False, type=click.Path(path_type=Path))
+    @state_option
+    @click.option(
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_version(name),
+        help="Show the version.",
+    )
+    @click.pass_context
+    def command(ctx: click.Context, profile: Path | None, state: Path | None) -> None:
+        _run(kind, properties_given(ctx), profile, state)
+
+    command.help = _HELP.format(upper=kind.upper())
+    return command
 
 
-@click.command()
-def nco_m_pop3() -> None:
-    """Runs it."""
-    raise click.ClickException("not there yet")
+_HELP = """Runs the {upper} monitor of PROFILE, a file or a folder, in the foreground.
+
+It has workers for the regions of its elements, schedules their polls, and brings the results to the log, to
+the datalog and, by its rules, to the table of alerts. Without PROFILE the property Profile names it. Redis is
+a private one unless -redis or POSTBEAT_REDIS_URL names another, which several monitors may share.
+
+SIGHUP reads properties and rules again and opens the log anew. SIGTERM ends it (exit code 0), and so does
+Ctrl-C (130).
+
+Exit code 2: something is wrong that it cannot begin without; the message says what.
+"""
+
+
+monitor = click.Group(
+    "monitor",
+    help="Runs one monitor as a service, as nco_m_smtp was run: smtp, imap4 or pop3.",
+    commands={str(kind): _of_monitor(kind) for kind in Kind},
+)
+nco_m_smtp, nco_m_imap4, nco_m_pop3 = (_of_monitor(kind) for kind in Kind)
+
+
+def _run(kind: Kind, arguments: Mapping[str, str], given: Path | None, state: Path | None) -> None:
+    signals = Signals()
+    with explained(WRONG), mistakes_explained(), heeded(signals) as ended_by:
+        read = partial(properties.load, kind, arguments=arguments, environ=os.environ)
+        plan = _plan(kind, read, given, state or state_folder())
+        monitoring.run(plan, signals, say)
+    say("Ended.")
+    sys.exit(130 if signal.SIGINT in ended_by else 0)
+
+
+def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: Path | None, state: Path) -> Plan:
+    """What there is to run. Says it, too.
+
+    Raises:
+        SettingsError, ProfileError, and OutfitErrors: something is not valid, or missing.
+    """
+    found = read()
+    path, region = given or Path(str(found["Profile"].value)), str(found["Region"].value)
+    if path == Path():
+        raise settings.SettingsError("no profile: name a file or a folder, or set the property Profile")
+    if not path.exists():
+        raise settings.SettingsError(f"the profile {path} does not exist")
+    profile = load(path)
+    regions = sorted(regions_of(kind, region, profile))
+    if not regions:
+        where = f" in region {region}" if region else ""
+        raise settings.SettingsError(f"{path} has no {kind} element that is polled or read{where}")
+    config = settings.load(**properties.settings_of(found))
+    folder = state / f"monitor-{kind}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    outfit = Outfit(kind, read, path.stem, say)
+    if not config.redis_url:
+        for other in sorted(_readers(kind, profile)):
+            outfit.add(other, properties.load(other, arguments={}, environ=_without_files()), _DELIVERY)
+    _say_what_is_used(found, folder, f"{kind} monitor of {path}, in {', '.join(regions)}")
+    return Plan(
+        kind,
+        path,
+        folder,
+        # Two sites that share a mailbox must not take each other's messages for their own.
+        site_key(config, state if config.redis_url else folder),
+        outfit.lanes,
+        outfit.reload,
+        config.redis_url,
+        region,
+        dict(_variables(found)),
+    )
+
+
+def _readers(kind: Kind, profile: Profile) -> set[Kind]:
+    """The monitors whose mailboxes are read for elements of this one."""
+    elements = (element for _, element in profile.active() if isinstance(element, SmtpElement))
+    readers = (profile.reader_of(element) for element in elements if element.kind is kind)
+    return {reader.kind for reader in readers if reader is not None} - {kind}
+
+
+def _without_files() -> dict[str, str]:
+    """Our environment without the files that are named there for this monitor alone."""
+    ours = {variable for name in ("PropsFile", "RulesFile") for variable in PROPERTIES[name].variables}
+    return {name: text for name, text in os.environ.items() if name not in ours}
+
+
+def _variables(found: Mapping[str, Resolved]) -> Iterator[tuple[str, str]]:
+    """The settings of workers and beat that are not at their defaults."""
+    for name, it in found.items():
+        setting = PROPERTIES[name].setting
+        if setting and setting not in _OF_SITE and it.source is not Source.DEFAULT:
+            yield f"{settings.PREFIX}{setting.upper()}", str(it.value)
+
+
+def _say_what_is_used(found: Mapping[str, Resolved], folder: Path, what: str) -> None:
+    say(what)
+    say(f"  properties  {_shown(found, 'PropsFile', 'none but defaults, environment and options')}")
+    say(f"  rules       {_shown(found, 'RulesFile', 'our own')}")
+    say(f"  log         {_shown(found, 'MessageLog', 'here')}")
+    is_on = bool(found["Datalog"].value)
+    say(f"  datalog     {_shown(found, 'DatalogDir', '') if is_on else 'none'}")
+    say(f"  Redis       {_shown(found, 'RedisUrl', f'a private one in {folder}')}")
+    for name, it in found.items():
+        if it.note and it.source is not Source.DEFAULT:
+            say(f"{name}: {it.note}")
+
+
+def _shown(found: Mapping[str, Resolved], name: str, default: str) -> str:
+    it = found[name]
+    if it.value == "":
+        return default
+    where = it.where or it.source
+    return f"{shown(name, it.value)} ({where})"
+
+
+@contextmanager
+def mistakes_explained() -> Iterator[None]:
+    """Turns what is wrong with the files of a monitor into messages."""
+    try:
+        yield
+    except OutfitErrors as error:
+        fail(str(error), WRONG)
+
+
+@contextmanager
+def heeded(signals: Signals) -> Iterator[list[int]]:
+    """Has the signals that end a service, and SIGHUP, noted; another one of the former ends it at once.
+
+    Gives the signals that came to end it.
+    """
+    ended_by: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        if ended_by:
+            raise KeyboardInterrupt
+        ended_by.append(number)
+        signals.ending = True
+
+    def reload(number: int, frame: object) -> None:
+        signals.reloading = True
+
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: reload}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield ended_by
+    except KeyboardInterrupt:
+        fail("Interrupted.", 130)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

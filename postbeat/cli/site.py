@@ -141,12 +141,12 @@ def up(
     if sinks is not None:
         _check_sinks(sinks)
     port = None if no_web else _web_port(web_port)
-    folder = state or _state_folder()
+    folder = state or state_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _ended_by_signals(), Processes() as processes:
         with _starting(f"Starting {'' if given.redis_url else 'a private Redis, '}workers and beat ..."):
             url = given.redis_url or private_redis(processes, folder / "redis", persistent=True)
-            site = Site(processes, folder, url, _site_key(given, folder))
+            site = Site(processes, folder, url, site_key(given, folder))
             others: dict[str, Callable[[], Child]] = {}
             if sinks is not None:
                 others["notify"] = partial(site.notify, sinks)
@@ -194,12 +194,13 @@ def _headline(what: str, port: int | None) -> str:
     return f"{what}  ·  {page}"
 
 
-def _state_folder() -> Path:
+def state_folder() -> Path:
+    """Where a site keeps its data, unless another folder is named."""
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "postbeat"
 
 
-def _site_key(given: settings.Settings, folder: Path) -> str:
+def site_key(given: settings.Settings, folder: Path) -> str:
     """The site's keys as text: those of the settings, else the state folder's, made at the first start."""
     if given.key_file or given.key:
         given.keys()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,15 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
 
+def polled_regions(profile: Profile) -> set[str]:
+    """The regions that some element is polled in."""
+    return {pair.region for pair, _ in profile.active()}
+
+
 class Keeper:
     """Beat, a worker for each region of a profile, and others; ``report`` takes what people should know.
 
-    ``others`` are how the others are started, by name.
+    ``others`` are how the others are started, by name. ``regions`` are those of a profile that want a worker.
 
     Raises:
         ProfileError: the profile is not valid, at construction; later an invalid one changes nothing.
@@ -33,12 +38,14 @@ class Keeper:
         profile: Path,
         report: Callable[[str], None],
         others: Mapping[str, Callable[[], Child]],
+        regions: Callable[[Profile], Set[str]] = polled_regions,
     ) -> None:
         self._processes = processes
         self._site = site
         self._path = profile
         self._report = report
         self._others = others
+        self._regions = regions
         self._fingerprint = profiles.fingerprint(profile)
         self.profile: Profile = profiles.load(profile)
         self._running: dict[str, Child] = {}
@@ -62,10 +69,16 @@ class Keeper:
         for child in self._processes.poll():
             raise EmbeddedError(child.how_it_ended())
 
+    def end(self) -> None:
+        """Ends what it has started, beat first, so that no new poll finds its worker gone."""
+        for name in ("beat", *(name for name in self._running if name != "beat")):
+            if name in self._running:
+                self._processes.end(self._running.pop(name))
+
     def _wanted(self) -> dict[str, Callable[[], Child]]:
-        regions = sorted({pair.region for pair, _ in self.profile.active()})
         wanted: dict[str, Callable[[], Child]] = {
-            f"worker-{region}": partial(self._site.worker, region) for region in regions
+            f"{self._site.workers}-{region}": partial(self._site.worker, region)
+            for region in sorted(self._regions(self.profile))
         }
         return {**wanted, "beat": partial(self._site.beat, self._path), **self._others}
 

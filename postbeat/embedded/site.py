@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from postbeat.embedded.processes import Child, Processes
@@ -15,16 +16,22 @@ HOST = "127.0.0.1"  # where the page can be reached
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Starts Postbeat's own processes with one Redis and one key; their logs go to ``folder``."""
+    """Starts Postbeat's own processes with one Redis and one key; their logs go to ``folder``.
+
+    ``settings`` are further ones of theirs, by the names of variables; they win over our own environment.
+    ``workers`` is how the names of workers begin: it tells those of several sites of one Redis apart.
+    """
 
     processes: Processes
     folder: Path
     redis_url: str
     key: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    workers: str = "worker"
 
     def worker(self, region: str, name: str = "") -> Child:
         """A worker for a region; ``name`` tells several of one region apart."""
-        name = name or f"worker-{region}"
+        name = name or f"{self.workers}-{region}"
         return self._start(name, ["worker", "--region", region, "--name", name])
 
     def beat(self, profile: Path, name: str = "beat") -> Child:
@@ -43,7 +50,8 @@ class Site:
         """What the processes have in their environment: ours, with this site's own settings."""
         ours = ("KEY_FILE", "PROFILE", "REGION")
         inherited = {name: os.environ[name] for name in os.environ if name.removeprefix(PREFIX) not in ours}
-        return inherited | {f"{PREFIX}REDIS_URL": self.redis_url, f"{PREFIX}KEY": self.key}
+        own = {f"{PREFIX}REDIS_URL": self.redis_url, f"{PREFIX}KEY": self.key}
+        return {**inherited, **self.settings, **own}
 
     def _start(self, name: str, arguments: list[str]) -> Child:
         return self.processes.start(

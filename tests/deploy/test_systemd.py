@@ -46,6 +46,7 @@ def test_there_is_a_unit_for_each_kind_of_process() -> None:
         "postbeat-beat.service",
         "postbeat-flower.service",
         "postbeat-metrics.service",
+        "postbeat-monitor@.service",
         "postbeat-notify.service",
         "postbeat-web.service",
         "postbeat-worker@.service",
@@ -68,8 +69,9 @@ def test_all_are_hardened_in_the_same_way() -> None:
     assert len({hardening(unit) for unit in UNITS}) == 1
 
 
-def test_systemd_waits_longer_for_a_worker_than_the_worker_for_its_polls() -> None:
-    settings = service(UNITS[-1])
+@pytest.mark.parametrize("name", ["postbeat-worker@", "postbeat-monitor@"])
+def test_systemd_waits_longer_for_a_worker_than_the_worker_for_its_polls(name: str) -> None:
+    settings = service(next(unit for unit in UNITS if unit.stem == name))
     words = dict(word.split("=") for word in settings["Environment"][0].split())
     assert float(settings["TimeoutStopSec"][0]) >= float(words["POSTBEAT_GRACE"]) + 10
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from postbeat import settings
+from postbeat.model import Kind
 from postbeat.secrets import Keys, new_key
 from postbeat.settings import Settings, SettingsError
 
@@ -14,6 +15,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "KEY": ("a key", "a key"),
     "KEY_FILE": ("/etc/postbeat/key", "/etc/postbeat/key"),
     "PROFILE": ("/etc/postbeat/profile", "/etc/postbeat/profile"),
+    "MONITORS": ("smtp, pop3", (Kind.SMTP, Kind.POP3)),
     "REGION": ("eu-1", "eu-1"),
     "ORIGINATOR": ("Mail Check", "Mail Check"),
     "HELO_NAME": ("worker.example.com", "worker.example.com"),
@@ -37,6 +39,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "KEEP_DAYS": ("800", 800),
 }
 WRONG = {
+    "MONITORS": ["http", "SMTP", "smtp;imap4"],
     "REGION": ["EU", "eu west", "-eu", "r" * 33, "eu\n"],
     "ORIGINATOR": ["a\r\nBcc: x", "x" * 65],
     "HELO_NAME": ["a b", "a\r\nRCPT", "h" * 254, "büro", "a..b", "a>"],
