@@ -27,8 +27,10 @@ def commands() -> dict[str, click.Command]:
 
 def options(command: click.Command, words: list[str]) -> set[str]:
     """The options of a command, or of the one of a group that the words name."""
-    if isinstance(command, click.Group) and words and words[0] in command.commands:
-        return options(command.commands[words[0]], words[1:])
+    if isinstance(command, click.Group) and words:
+        inner = command.get_command(click.Context(command), words[0])
+        if inner is not None:
+            return options(inner, words[1:])
     return {option for parameter in command.params for option in parameter.opts}
 
 
