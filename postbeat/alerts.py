@@ -78,6 +78,11 @@ class Alert:
         return self.severity > 0
 
     @property
+    def is_passing(self) -> bool:
+        """Whether it may go once it does not change any more: nothing would end information."""
+        return not self.is_open or self.type == INFORMATION
+
+    @property
     def level(self) -> Level:
         """The level that its Severity stands for."""
         return level_of(self.severity)

@@ -98,7 +98,7 @@ def decide(notice: Notice, filters: Filters, standing: Standing, *, covered: boo
     wanted = filters.match(notice)
     tells = wanted and notice.level in filters.levels and not covered
     if _stands_alone(notice, standing):
-        heard = filters.repeats or notice.change != Change.REPEATED
+        heard = notice.change != Change.DELETED and (filters.repeats or notice.change != Change.REPEATED)
         return Decision(notice if tells and heard else None, standing)
     if notice.change == Change.DELETED:
         return _no_problem(notice, standing, tells=False)

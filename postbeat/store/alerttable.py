@@ -23,21 +23,23 @@ from postbeat.alerts import (
 )
 
 ROWS_LIMIT = 100_000
-KEPT_US = 3_600_000_000  # a cleared row is dropped when it has not changed for so long
+KEPT_US = (
+    3_600_000_000  # a cleared row, or one of information, is dropped when it has not changed for so long
+)
 _SLACK = 1000  # stale entries that a heap may hold in any case
 
 Heap = list[tuple[int, str]]  # (state_change_us, identifier); entries that are not true any more stay a while
 
 
 class AlertTable:
-    """Rows by Identifier, at most ``limit``: the oldest cleared ones make room first, then the oldest."""
+    """Rows by Identifier, at most ``limit``: the oldest passing ones make room first, then the oldest."""
 
     def __init__(self, rows: Iterable[Alert] = (), limit: int = ROWS_LIMIT) -> None:
         self.rows: dict[str, Alert] = {}
         self._limit = limit
         self._problems: dict[tuple[str, str, str, str], set[str]] = {}  # those that are open, by matter
         self._oldest: Heap = []
-        self._over: Heap = []  # of cleared rows
+        self._over: Heap = []  # of passing rows
         self._undo: dict[str, Alert | None] = {}
         for row in rows:
             self.put(row)
@@ -124,7 +126,7 @@ class AlertTable:
             self._problems.setdefault(row.matter, set()).add(identifier)
         entry = (row.state_change_us, identifier)
         self._oldest = self._pushed(self._oldest, entry, is_over=False)
-        if not row.is_open:
+        if row.is_passing:
             self._over = self._pushed(self._over, entry, is_over=True)
 
     def _pushed(self, heap: Heap, entry: tuple[int, str], *, is_over: bool) -> Heap:
@@ -132,7 +134,7 @@ class AlertTable:
         if len(heap) <= 2 * len(self.rows) + _SLACK:
             return heap
         fresh = [
-            (row.state_change_us, name) for name, row in self.rows.items() if not (is_over and row.is_open)
+            (row.state_change_us, name) for name, row in self.rows.items() if row.is_passing or not is_over
         ]
         heapq.heapify(fresh)
         return fresh
@@ -142,7 +144,7 @@ class AlertTable:
         while heap:
             at_us, name = heap[0]
             row = self.rows.get(name)
-            if row is not None and row.state_change_us == at_us and not (is_over and row.is_open):
+            if row is not None and row.state_change_us == at_us and (row.is_passing or not is_over):
                 return row
             heapq.heappop(heap)
         return None

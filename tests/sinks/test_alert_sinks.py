@@ -180,10 +180,14 @@ def test_information_is_news_whatever_its_severity(rig: Rig, board: Board, tmp_p
     async def run() -> None:
         async with told(rig, path):
             board.up_comes({"Type": 13, "Severity": 4, "Summary": "by the way"}, "mail", "lab")
+            board.rig.clock.ahead_us += (
+                3_600_000_000  # after which it is dropped, and nobody has to hear that
+            )
+            board.up_comes({"Type": 13, "Severity": 4, "Summary": "again"}, "mail", "lab")
             await board.settled("lines")
 
     asyncio.run(run())
-    assert words(path) == ["inserted news UNKNOWN FAILED"]
+    assert words(path) == ["inserted news UNKNOWN FAILED"] * 2
 
 
 def test_an_alert_about_no_element_does_not_leave_with_the_profile(

@@ -238,6 +238,17 @@ def test_a_cleared_row_that_does_not_change_is_dropped_after_an_hour() -> None:
     assert words(applied(table, alert(after_s=3602))) == ["mail down inserted 1"]
 
 
+def test_information_that_does_not_come_again_is_dropped_after_an_hour() -> None:
+    table = AlertTable()
+
+    def lost(after_s: float) -> Alert:
+        return alert(Identifier="lost", Type=13, after_s=after_s)
+
+    applied(table, lost(0), lost(3000))
+    assert words(applied(table, alert(Identifier="x", after_s=6599))) == ["x inserted 1"]
+    assert words(applied(table, lost(6600))) == ["lost deleted 2", "lost inserted 1"]
+
+
 def test_where_there_are_too_many_rows_the_oldest_cleared_ones_go_then_the_oldest() -> None:
     table = AlertTable(limit=3)
     applied(table, alert(Identifier="a"), alert(Identifier="b", after_s=1), alert(Identifier="a", after_s=2))
