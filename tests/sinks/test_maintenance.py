@@ -72,7 +72,7 @@ def test_a_problem_of_what_leaves_the_profile_is_ended(rig: Rig) -> None:
             publish(rig, element("other"))
             await rig.until(lambda: len(receiver.taken) == 2)
             assert told(receiver)[1] == (f"{failed}-ended", "recovery", "UNKNOWN")
-            assert rig.redis.hlen(keys.sink_open("hook")) == 0
+            await rig.until(lambda: rig.redis.hlen(keys.sink_open("hook")) == 0)
 
     asyncio.run(run())
 
