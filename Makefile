@@ -7,7 +7,7 @@ PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
 # What measures no times; all other tests do, and have the machine to themselves.
-SIDE_BY_SIDE := $(addprefix tests/,unit wire beat cli deploy docs embedded redis sinks web)
+SIDE_BY_SIDE := $(addprefix tests/,unit wire beat cli deploy docs embedded redis sinks web ism)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean

@@ -17,7 +17,7 @@ from postbeat.model import Kind, Level, Phase, Poll
 from postbeat.plain import check_as_data, common_as_data, delivery_as_data, elements_as_data, half_as_data
 from postbeat.results import Attempt, Result
 from tests.cli.conftest import Run, RunningSite
-from tests.page.tables import ELEMENTS
+from tests.ism.tables import ELEMENTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "elements.md"
 SECTIONS = {

@@ -19,6 +19,12 @@ from postbeat import figurelog, message, packing
 from postbeat.arrival import body, bounce, dkimcheck, fields, hops, verdicts
 from postbeat.classification import Classification
 from postbeat.figures import Figures
+from postbeat.ism import propsfile
+from postbeat.ism.propsfile import PropsError
+from postbeat.ism.rules.errors import Limits, RulesErrors
+from postbeat.ism.rules.loading import load
+from postbeat.ism.transfer import importing
+from postbeat.ism.transfer.report import TransferError
 from postbeat.message import Token
 from postbeat.model import FaultCode, FaultError, Level, Phase, Poll, RemoteFault, Side
 from postbeat.profile import ProfileError
@@ -228,6 +234,28 @@ def sinks(data: bytes) -> None:
         loading.load(Path(file.name))
 
 
+def properties(data: bytes) -> None:
+    """A properties file, whose text comes back as it was."""
+    text = data.decode("utf-8", "replace")
+    with suppress(PropsError):
+        assert str(propsfile.parse(text, "a.props")) == text
+
+
+def rules(data: bytes) -> None:
+    """A rules file, compiled and run; what stops it is a fault of its own."""
+    with tempfile.NamedTemporaryFile(suffix=".rules") as file, suppress(RulesErrors):
+        file.write(data)
+        file.flush()
+        program = load(Path(file.name), environ={}, limits=Limits(steps=10_000))
+        program.run({"message": "550 no", "serviceLevel": 3, "monitor": "smtp"}, {"Manager": "Postbeat"})
+
+
+def elements_file(data: bytes) -> None:
+    """A file of the ISM's elements, as CSV or XML."""
+    with suppress(TransferError):
+        importing.read(data, "elements")
+
+
 FRAMES = tuple(
     (name + b": ", b"\r\n\r\ntext") for name in (b"Content-Type", b"Return-Path", b"Auto-Submitted", b"From")
 )
@@ -414,5 +442,30 @@ TARGETS: Mapping[str, Target] = {
             b"sinks: [{name: c, type: command, command: [/bin/true], elements: 'a*', levels: FAILED}]\n",
         ),
         frames=(),  # templates and YAML have limits of their own
+    ),
+    "properties": Target(
+        properties,
+        (
+            b'Originator : "A B"  # who\r\nUseBody: 1\nSSLKeyFile : "${ISHOME}/x\\"y"\n',
+            b"\xef\xbb\xbf# only\nMessageLevel:debug",
+        ),
+    ),
+    "rules": Target(
+        rules,
+        (
+            b'array a;\ntable t = {{"x","1"},{"y","2"}} default = "0"\n'
+            b'foreach (e in $*) { a[e] = $e }\n@Summary = lookup($monitor, t) + "b" * 2\n',
+            b'switch (int($serviceLevel) % 2) { case "1" | "3": discard default: @Type = 1 - -2 }\n',
+            b'if (regmatch($message, "^5(.*)") && !exists(@A)) { [$a, @B] = scanformat($message, "%d %s") }',
+        ),
+        frames=(),  # a file of statements is read in seconds, its size is limited, and a run has its limits
+    ),
+    "elements_file": Target(
+        elements_file,
+        (
+            b"monitor,server,port,securitytype,email\nsmtp,mail.a.test,25,SSL,a@a.test\n",
+            b'<profile name="p"><smtp server="mail.a.test"><port>25</port></smtp></profile>',
+        ),
+        frames=(),
     ),
 }

@@ -16,8 +16,8 @@ from postbeat.embedded.processes import Child
 from postbeat.embedded.redis import free_port
 from postbeat.model import Kind, Level, Phase
 from tests.e2e.running import Running
+from tests.ism.flaky import fails_first
 from tests.mailservers import MailServers
-from tests.page.flaky import fails_first
 
 pytestmark = pytest.mark.mailservers
 

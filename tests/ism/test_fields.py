@@ -16,9 +16,9 @@ import pytest
 from postbeat.embedded.redis import free_port
 from postbeat.profile import load
 from tests.cli.conftest import Run
+from tests.ism.flaky import fails_first
+from tests.ism.tables import FIELDS, SUBJECT
 from tests.mailservers import Account, MailServers
-from tests.page.flaky import fails_first
-from tests.page.tables import FIELDS, SUBJECT
 
 pytestmark = pytest.mark.mailservers
 

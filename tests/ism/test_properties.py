@@ -17,8 +17,8 @@ import pytest
 from postbeat.embedded.processes import Child
 from postbeat.ism.properties import PROPERTIES as DEFINED
 from tests.e2e.running import Running
+from tests.ism.tables import FILES, PROPERTIES
 from tests.mailservers import CERTIFIED, KEY_PASSWORD, Account, MailServers
-from tests.page.tables import FILES, PROPERTIES
 
 pytestmark = pytest.mark.mailservers
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.running import Running
+from tests.ism.tables import ELEMENTS
 from tests.mailservers import Account, MailServers
-from tests.page.tables import ELEMENTS
 
 pytestmark = pytest.mark.mailservers
 

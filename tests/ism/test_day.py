@@ -28,8 +28,8 @@ from postbeat.store.beat import BeatStore
 from postbeat.store.worker import WorkerStore
 from postbeat.web.settings import WebSettings
 from tests.e2e.running import Running
+from tests.ism.flaky import fails_first
 from tests.mailservers import MailServers
-from tests.page.flaky import fails_first
 from tests.web.serving import served
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]

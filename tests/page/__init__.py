@@ -1,1 +1,0 @@
-"""The reference page's tables, typed from it, and tests that exercise each of their rows."""
