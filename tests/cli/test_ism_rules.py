@@ -295,3 +295,19 @@ def test_what_results_prints_can_be_tried(inside: Run, site: RunningSite, tmp_pa
         expected = 13 if document["phase"] == "after" else 2 if document["level"] == "GOOD" else 1
         assert (fields["Agent"], fields["Type"]) == (document["kind"], expected)
         assert str(fields["Summary"]).endswith(document["message"])
+
+
+def test_format_prints_writes_or_only_looks(inside: Run, tmp_path: Path) -> None:
+    file = tmp_path / "my.rules"
+    file.write_text("if (1) {\n@A = 1 # why\n}\n")
+    laid_out = "if (1) {\n    @A = 1 # why\n}\n"
+    assert inside("ism", "rules", "format", file, "--check").returncode == 1
+    assert inside("ism", "rules", "format", file).stdout == laid_out
+    assert file.read_text() != laid_out
+    done = inside("ism", "rules", "format", file, "--write")
+    assert (done.returncode, done.stdout, file.read_text()) == (0, "", laid_out)
+    assert inside("ism", "rules", "format", file, "--check").returncode == 0
+    file.write_text("if (")
+    wrong = inside("ism", "rules", "format", file, "--write")
+    assert (wrong.returncode, file.read_text()) == (1, "if (")
+    assert wrong.stdout == f"{file}:1:5: expected a value, got the end of the file\n"

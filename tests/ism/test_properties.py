@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +18,12 @@ import pytest
 
 from postbeat.embedded.processes import Child
 from postbeat.ism.properties import PROPERTIES as DEFINED
+from postbeat.model import SecurityType
+from tests.cli.conftest import Run
 from tests.e2e.running import Running
 from tests.ism.tables import FILES, PROPERTIES
 from tests.mailservers import CERTIFIED, KEY_PASSWORD, Account, MailServers
+from tests.servers.tlsservers import Authority, alerting, between
 
 pytestmark = pytest.mark.mailservers
 
@@ -143,6 +148,26 @@ def test_what_the_file_does_not_say_is_as_the_page_has_it(servers: MailServers, 
     assert message["From"].addresses[0].display_name == PROPERTIES["Originator"]
     assert not tracking_in_body(message)
     monitor.running.stop(child)
+
+
+@pytest.mark.parametrize("disabled", ["0", "1"])
+def test_ssldisabletls_keeps_an_element_of_the_old_time_from_tlsv1(
+    inside: Run, tmp_path: Path, disabled: str
+) -> None:
+    authority = Authority.new(tmp_path)
+    context = between(authority.server(), ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1)
+    with alerting(context, SecurityType.SSL, b"220 old.test\r\n") as server:
+        element = {"name": "old", "type": "smtp", "server": "127.0.0.1", "port": server.port, "timeout": 2}
+        element |= {"securitytype": "SSL", "tlslegacy": True, "tlscafile": str(authority.file)}
+        (tmp_path / "profile.yaml").write_text(json.dumps({"elements": [element]}))
+        done = inside(
+            *("probe", tmp_path / "profile.yaml", "old", "--json"),
+            env={"POSTBEAT_SSL_DISABLE_TLS": disabled},
+        )
+    (attempt,) = json.loads(done.stdout)["send"]["attempts"]
+    # The server greets, and says no more; with the property it is not even met.
+    assert attempt["status"] == (220 if disabled == "0" else None)
+    assert attempt["fault"]["stage"] == ("ehlo" if disabled == "0" else "tls")
 
 
 def newest(servers: MailServers, account: Account) -> EmailMessage | None:

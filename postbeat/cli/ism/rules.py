@@ -15,9 +15,11 @@ from postbeat.cli.common import fail, json_option, print_json, say
 from postbeat.cli.render import plural
 from postbeat.ism.elementsof import element_sets
 from postbeat.ism.rules.errors import RulesErrors
+from postbeat.ism.rules.formatting import formatted
 from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
 from postbeat.ism.rules.program import Outcome, Program, RuleEvent
 from postbeat.ism.values import Value, as_number, as_text
+from postbeat.ism.writing import write_text
 
 _RESULT_BYTES = 64 << 20
 _FAULTED = 2
@@ -46,6 +48,36 @@ def check(file: Path, as_json: bool) -> None:
         return
     included = len(program.files) - 1
     click.echo(f"{file} is valid" + (f", with {plural(included, 'included file')}" if included else ""))
+
+
+@rules.command("format")
+@_rules_file
+@click.option("--write", is_flag=True, help="Change the file, and print nothing.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change and print nothing: exit code 1 if it would."
+)
+def format_rules(file: Path, write: bool, only_check: bool) -> None:
+    """Prints FILE, a rules file, with its lines indented by its blocks.
+
+    Nothing else is touched: no line is broken or joined, comments stay, and the file means the same. Files
+    that it includes are not looked at.
+
+    Exit code 1: its form is wrong.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"cannot read {file}: {error}")
+    try:
+        laid_out = formatted(str(file), text)
+    except RulesErrors as error:
+        _errors_exit(error, file, as_json=False)
+    if only_check:
+        sys.exit(laid_out != text)
+    if not write:
+        click.echo(laid_out, nl=False)
+    elif laid_out != text:
+        write_text(file, laid_out, force=True, private=False)
 
 
 @rules.command()

@@ -18,7 +18,7 @@ from postbeat.ism.transfer.exporting import Export, FileForm
 from postbeat.ism.transfer.importing import Options
 from postbeat.ism.transfer.report import TransferError
 from postbeat.ism.transfer.rows import SIZE_LIMIT
-from postbeat.ism.transfer.writing import write_text
+from postbeat.ism.writing import write_text
 
 _WRONG = 2
 _LEFT_OUT = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -52,6 +53,12 @@ def parse(name: str, text: str, limits: Limits) -> tuple[Source, list[RulesError
         lark, builder = _parser()
         reading = _Reading(lark, builder, name, text, limits.nesting)
         return reading.result(), reading.errors
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of a text, in their order; comments are none."""
+    with _lock:
+        yield from list(_parser()[0].lex(text))
 
 
 @cache
