@@ -24,23 +24,7 @@ ERRORS_LIMIT = 20  # of form, in one file: after so many it is another language
 _OPENS = frozenset({"_LPAR", "LSQB", "OPENING", "LBRACE"})
 _CLOSES = frozenset({"_RPAR", "_RSQB", "RBRACE"})
 _SIGNS = frozenset({"BANG", "NOT", "MINUS"})
-_BEGINS = frozenset(
-    [
-        "ELEMENT",
-        "FIELD",
-        "PROPERTY",
-        "NAME",
-        "IF",
-        "SWITCH",
-        "FOREACH",
-        "INCLUDE",
-        "ARRAY",
-        "TABLE",
-        "BREAK",
-        "DISCARD",
-        "RECOVER",
-    ]
-)
+_BEGINS = syntaxerrors.STATEMENTS - {"LSQB", "OPENING"}  # a bracket may as well be the key of an array
 _lock = Lock()  # there is one parser, and its builder has a state
 
 

@@ -44,7 +44,7 @@ _VALUES = frozenset(
         "_LPAR",
     ]
 )
-_STATEMENTS = frozenset(
+STATEMENTS = frozenset(
     [
         "ELEMENT",
         "FIELD",
@@ -155,7 +155,7 @@ def _said(accepted: Iterable[str]) -> str:
     words = []
     if "IF" in left:
         words.append("a statement")
-        left -= _STATEMENTS | {"CASE", "DEFAULT"}
+        left -= STATEMENTS | {"CASE", "DEFAULT"}
     if {"STRING", "ELEMENT"} <= left:
         words.append("a value")
         left -= _VALUES
