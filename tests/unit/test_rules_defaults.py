@@ -121,6 +121,13 @@ def test_each_level_has_its_severity(
 
 
 @pytest.mark.parametrize("result", KINDS, ids=IDS)
+def test_the_property_manager_says_who_manages_the_alerts(wrapper: Program, result: Result) -> None:
+    (event,) = wrapper.run(elements(result, Level.FAILED, None), {"Manager": "Office"}).events
+    assert event.fields["Manager"] == "Office"
+    assert str(event.fields["Identifier"]).endswith(" Office")
+
+
+@pytest.mark.parametrize("result", KINDS, ids=IDS)
 def test_a_failing_element_is_one_alert_that_counts_up_and_is_cleared(
     wrapper: Program, result: Result
 ) -> None:
