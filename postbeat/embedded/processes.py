@@ -77,6 +77,9 @@ class Child:
             if value is not None:
                 return value
             if self.exit_code is not None:
+                value = condition()  # it may have come true just before the end
+                if value is not None:
+                    return value
                 raise EmbeddedError(self.how_it_ended())
             if time.monotonic() > deadline:
                 late = f"{self.name} was not ready after {deadline_s:.0f} seconds"

@@ -23,8 +23,10 @@ SSLCipherSuite : "RC4:3DES:DES:+EXP"
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "smtp.props"
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In the current folder: its path must leave room in a table."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("smtp.props")
     path.write_text(FILE)
     return path
 
@@ -88,10 +90,11 @@ def test_ciphers_that_are_no_more_are_warned_of_where_they_were_set(inside: Run,
 def test_the_file_under_the_home_of_the_ism_is_found(inside: Run, tmp_path: Path) -> None:
     path = tmp_path / "etc" / "props" / "pop3.props"
     path.parent.mkdir(parents=True)
-    path.write_text('Manager : "$ISHOME"\n')
+    path.write_text('MessageLog : "$ISHOME/pop3.log"\n')
     done = inside("ism", "props", "pop3", "--json", env={"ISMHOME": str(tmp_path)})
     found = json.loads(done.stdout)["properties"]
-    assert (found["Manager"]["value"], found["Manager"]["where"]) == (str(tmp_path), f"{path}:1")
+    log = found["MessageLog"]
+    assert (log["value"], log["where"]) == (str(tmp_path / "pop3.log"), f"{path}:1")
     assert found["PropsFile"]["where"] == "$ISHOME/etc/props/pop3.props"
 
 
