@@ -7,7 +7,9 @@ PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
 # What measures no times; all other tests do, and have the machine to themselves.
-SIDE_BY_SIDE := $(addprefix tests/,unit wire beat cli deploy docs embedded redis sinks web ism)
+SIDE_BY_SIDE := $(addprefix tests/,unit wire beat benchmarks cli deploy dns docs embedded ism redis sinks web) \
+	$(foreach name,bounces independent_clients logins matrix messages negative no_secrets outcomes round_trips \
+	transport_security,tests/e2e/test_$(name).py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
