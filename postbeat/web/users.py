@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
-import stat
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +20,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
 from postbeat.settings import SettingsError
+from postbeat.wholefiles import PRIVATE_MODE, mode_of, write_text
 
 LIMIT = 1 << 20  # bytes of the file: thousands of users
 LONGEST = 1024  # characters of a password: hashing must not become work for others
@@ -117,19 +115,10 @@ def write(path: Path, users: Mapping[str, User]) -> None:
         SettingsError: it cannot be written.
     """
     text = yaml.safe_dump({"users": [_plain(user) for user in users.values()]}, sort_keys=False)
-    place = ""
     try:
-        descriptor, place = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():  # the page may read it as another user
-            Path(place).chmod(stat.S_IMODE(path.stat().st_mode))
-        Path(place).replace(path)
+        # The page may read one that exists as another user.
+        write_text(path, text, force=True, mode=mode_of(path, PRIVATE_MODE))
     except OSError as error:
-        with suppress(OSError):
-            Path(place).unlink()
         raise SettingsError(f"cannot write the file of users {path}: {error.strerror}") from error
 
 

@@ -304,8 +304,10 @@ def test_format_prints_writes_or_only_looks(inside: Run, tmp_path: Path) -> None
     assert inside("ism", "rules", "format", file, "--check").returncode == 1
     assert inside("ism", "rules", "format", file).stdout == laid_out
     assert file.read_text() != laid_out
+    file.chmod(0o640)
     done = inside("ism", "rules", "format", file, "--write")
     assert (done.returncode, done.stdout, file.read_text()) == (0, "", laid_out)
+    assert file.stat().st_mode & 0o777 == 0o640
     assert inside("ism", "rules", "format", file, "--check").returncode == 0
     file.write_text("if (")
     wrong = inside("ism", "rules", "format", file, "--write")

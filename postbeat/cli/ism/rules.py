@@ -19,7 +19,7 @@ from postbeat.ism.rules.formatting import formatted
 from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
 from postbeat.ism.rules.program import Outcome, Program, RuleEvent
 from postbeat.ism.values import Value, as_number, as_text
-from postbeat.ism.writing import write_text
+from postbeat.wholefiles import PRIVATE_MODE, mode_of, write_text
 
 _RESULT_BYTES = 64 << 20
 _FAULTED = 2
@@ -77,7 +77,7 @@ def format_rules(file: Path, write: bool, only_check: bool) -> None:
     if not write:
         click.echo(laid_out, nl=False)
     elif laid_out != text:
-        write_text(file, laid_out, force=True, private=False)
+        write_text(file, laid_out, force=True, mode=mode_of(file, PRIVATE_MODE))
 
 
 @rules.command()

@@ -18,7 +18,7 @@ from postbeat.ism.transfer.exporting import Export, FileForm
 from postbeat.ism.transfer.importing import Options
 from postbeat.ism.transfer.report import TransferError
 from postbeat.ism.transfer.rows import SIZE_LIMIT
-from postbeat.ism.writing import write_text
+from postbeat.wholefiles import PRIVATE_MODE, write_text
 
 _WRONG = 2
 _LEFT_OUT = 1
@@ -140,7 +140,7 @@ def _read(file: Path) -> bytes:
 
 def _write(path: Path, text: str, *, force: bool, private: bool) -> None:
     try:
-        write_text(path, text, force=force, private=private)
+        write_text(path, text, force=force, mode=PRIVATE_MODE if private else None)
     except FileExistsError:
         fail(f"{path} exists, and is left as it is; --force writes over it", _WRONG)
     except OSError as error:

@@ -18,7 +18,7 @@ CHARS_PER_STEP = 512  # a text of so many counts as one step: this bounds what a
 class Machine:
     """The state of one run. Functions read and change it; all that they make goes through :meth:`text`.
 
-    ``arrays`` and ``loads`` live longer than a run: they are the program's. ``now_s`` is the time in seconds
+    ``arrays`` live longer than a run: they are the program's. ``now_s`` is the time in seconds
     since the epoch.
     """
 
@@ -39,7 +39,6 @@ class Machine:
         "hostname",
         "limits",
         "lines",
-        "loads",
         "loops",
         "most_chars",
         "now_s",
@@ -66,7 +65,6 @@ class Machine:
         self.hostname = hostname
         self.arrays: dict[str, dict[str, Value]] = {}
         self.entries = self.entries_chars = 0  # of all arrays
-        self.loads: dict[str, object] = {}  # what the functions of loads keep, by name
         self.default_target = ""
         self.loops = [""] * (limits.nesting + 1)  # what foreach is at, by how deep it is nested
         self.begin({}, {}, {})

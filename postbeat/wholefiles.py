@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+PRIVATE_MODE = 0o600
 _PUBLIC_MODE = 0o666  # what the umask leaves of it
 
 
-def write_text(path: Path, text: str, *, force: bool, private: bool) -> None:
-    """Writes a file in UTF-8 in one step; ``private`` ones are only for their owner.
+def write_text(path: Path, text: str, *, force: bool, mode: int | None = None) -> None:
+    """Writes a file in UTF-8 in one step. Its mode is what the umask leaves, where none is given.
 
     Raises:
         FileExistsError: it exists, and ``force`` is not set.
@@ -23,8 +25,7 @@ def write_text(path: Path, text: str, *, force: bool, private: bool) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        if not private:
-            os.chmod(place, _PUBLIC_MODE & ~_umask())
+        os.chmod(place, _PUBLIC_MODE & ~_umask() if mode is None else mode)
         if force:
             os.replace(place, path)
         else:
@@ -32,6 +33,18 @@ def write_text(path: Path, text: str, *, force: bool, private: bool) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(place)
+
+
+def mode_of(path: Path, default: int) -> int:
+    """The permissions of a file, or the default where there is none.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return default
 
 
 def _umask() -> int:
