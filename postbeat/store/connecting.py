@@ -18,6 +18,11 @@ def client(url: str, **options: Any) -> Redis:  # noqa: ANN401  as Redis takes t
     return Redis.from_url(url, **_LIMITS, **options)
 
 
+def results_client(url: str) -> Redis:
+    """The same for who reads results, which are bytes: ``surrogateescape`` keeps them within texts."""
+    return client(url, decode_responses=True, encoding_errors="surrogateescape")
+
+
 def connections(url: str, most: int) -> BlockingConnectionPool:
     """At most so many connections of an asyncio process, for which whoever finds none free waits."""
     return BlockingConnectionPool.from_url(

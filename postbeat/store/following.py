@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from postbeat import codec
 from postbeat.results import Result
 from postbeat.store import keys
-from postbeat.store.connecting import client
+from postbeat.store.connecting import results_client
 
 PAGE = 500  # entries read at a time
 KEPT = 10_000  # the stream keeps so many at least, see record.lua: with fewer in it none is gone
@@ -65,11 +65,7 @@ class ResultStream:
     """The stream of results. Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = client(
-            url,
-            decode_responses=True,
-            encoding_errors="surrogateescape",  # results are bytes
-        )
+        self._redis: Redis = results_client(url)
 
     def close(self) -> None:
         """Closes the connections."""

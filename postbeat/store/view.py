@@ -15,7 +15,7 @@ from postbeat.model import Level, Pair, Phase
 from postbeat.results import AnyEvent, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
-from postbeat.store.connecting import client
+from postbeat.store.connecting import results_client
 from postbeat.store.streams import parse_event
 from postbeat.store.summary import (
     ElementFacts,
@@ -106,11 +106,7 @@ class ViewStore:
     """Every method may raise ``redis.exceptions.RedisError``."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = client(
-            url,
-            decode_responses=True,
-            encoding_errors="surrogateescape",  # results are bytes
-        )
+        self._redis: Redis = results_client(url)
 
     def close(self) -> None:
         """Closes the connections."""
