@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import uvloop
 
 from postbeat import attempts
 from postbeat.attempts import Body
@@ -27,7 +28,7 @@ def run(body: Body, lag: LagMeter | None = None, **fields: Any) -> tuple[Attempt
     """Runs a body with the clock stopped and, unless told otherwise, without a pause between the attempts."""
     element = SmtpElement(name="mail", server="h", **{"retestinterval": 0, **fields})
     clock = Clock(lambda: NOW_US)
-    return asyncio.run(attempts.run(element, body, clock, lag or LagMeter()))
+    return uvloop.run(attempts.run(element, body, clock, lag or LagMeter()))
 
 
 def failing(times: int) -> tuple[Body, list[int]]:
@@ -113,12 +114,12 @@ def test_retests_are_their_interval_apart() -> None:
     starts_s: list[float] = []
 
     async def body(readings: Readings, number: int) -> None:
-        starts_s.append(asyncio.get_running_loop().time())
+        starts_s.append(time.perf_counter())
         raise RemoteFault(FaultCode.REFUSED, "refused")
 
     run(body, failureretests=2, retestinterval=0.03)
     assert len(starts_s) == 3
-    assert all(later - earlier >= 0.029 for earlier, later in pairwise(starts_s))
+    assert all(later - earlier >= 0.028 for earlier, later in pairwise(starts_s))
 
 
 def test_a_fault_stands_in_its_attempt_with_its_stage_and_status() -> None:
@@ -147,7 +148,13 @@ def test_a_deadline_names_the_stage_that_hung() -> None:
     assert fault_of(made) == Fault(Side.REMOTE, FaultCode.TIMEOUT, text, "greeting")
     assert [(stage.name, stage.ended) for stage in attempt.stages] == [("connect", True), ("greeting", False)]
     assert attempt.stages[-1].took_us > 0
-    assert attempt.total_us >= TIMEOUT_S * 1e6
+
+
+@pytest.mark.parametrize("timeout_s", [0.02, 0.0204, 0.0214])
+def test_nobody_is_given_up_before_the_timeout(timeout_s: float) -> None:
+    """uvloop, on which workers run, counts in whole milliseconds: a timer of its may end a little early."""
+    made = run(hanging("greeting"), timeout=timeout_s, failureretests=30)
+    assert min(attempt.total_us for attempt in made) >= timeout_s * 1e6
 
 
 @pytest.mark.parametrize(
