@@ -74,9 +74,11 @@ class Outfit:
         lane.reopen()
         try:
             found = self._load()
-            datalog = self._datalog_by(found)
-            if _text(found, "RulesFile") != _text(self.found, "RulesFile"):
-                lane.rules = _rules(self._monitor, found)
+            rules, datalog, form = lane.rules, lane.datalog, _format(found)
+            if datalog is None or self._differ(found, _OF_DATALOG):  # else it still knows its files
+                datalog = _datalog(found, self._profile)
+            if self._differ(found, ("RulesFile",)):
+                rules = _rules(self._monitor, found)
             if self._differ(found, _OF_LOG):
                 before, lane.log = lane.log, self._opened(found)
                 if before is not None:
@@ -84,7 +86,9 @@ class Outfit:
         except OutfitErrors as error:
             lane.tell("ERROR", f"The properties stay as they were:\n{error}")
         else:
-            lane.datalog = datalog
+            lane.rules, lane.datalog = rules, datalog
+            if datalog is not None:
+                datalog.format = form
             lane.properties = _values(found)
             self.found = found
         for one in self.lanes:
@@ -99,14 +103,6 @@ class Outfit:
         self._handler = opened.handler
         _LOGGER.addHandler(self._handler)
         return opened
-
-    def _datalog_by(self, found: Found) -> Datalog | None:
-        """The datalog; where its files are the same, it still knows them."""
-        datalog = self.lane.datalog
-        if datalog is None or self._differ(found, _OF_DATALOG):
-            return _datalog(found, self._profile)
-        datalog.format = _format(found)
-        return datalog
 
     def _differ(self, found: Found, names: Iterable[str]) -> bool:
         return any(found[name].value != self.found[name].value for name in names)
