@@ -41,7 +41,7 @@ async def run(
     made: tuple[Attempt, ...] = ()
     for number in range(1, 2 + element.failureretests):
         if made:
-            await asyncio.sleep(element.retestinterval)
+            await asyncio.sleep(element.retestinterval and element.retestinterval + TICK_S)
         made = (*made, await _attempt(element, number, body, clock, lag))
         fault = made[-1].fault
         if not fails(made) or (fault is not None and fault.code in CONFLICTS):

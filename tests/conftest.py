@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
+import hypothesis
 import pytest
 import redis
 
@@ -20,6 +21,10 @@ REQUIRE_SERVERS = "POSTBEAT_REQUIRE_SERVERS"
 
 # Examples of the property tests that are to find what nobody thought of: many in CI, fewer in between.
 MANY = int(os.environ.get("POSTBEAT_EXAMPLES", "2000"))
+
+# No example has a deadline of its own: on a busy machine any of them may take long.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 def not_installed(what: str, packages: str) -> NoReturn:

@@ -23,7 +23,7 @@ from tests.cli.conftest import Run, command, environment
 pytestmark = pytest.mark.usefixtures("mail")  # skips where the demo's mail server is not installed
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -28,7 +28,7 @@ from postbeat.store import keys
 from postbeat.store.view import ViewStore
 
 T = TypeVar("T")
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 _LOOK_S = 0.05
 
 

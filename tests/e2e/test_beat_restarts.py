@@ -12,7 +12,7 @@ import pytest
 from postbeat.model import Pair, Poll
 from tests.e2e.running import Running, kill
 
-POLL_S = 5  # longer than any restart takes: a poll that is an interval late is not fired any more
+POLL_S = 10  # longer than any restart takes: a poll that is an interval late is not fired any more
 ELEMENTS = [
     {"type": "smtp", "name": f"mail{number}", "server": "127.0.0.1", "poll": POLL_S, "regions": ["eu", "us"]}
     for number in range(20)

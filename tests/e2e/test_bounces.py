@@ -113,7 +113,9 @@ def _seen(servers: MailServers, folder: Path, kind: str) -> Seen:
             regions=("default",),
         )
         running.until(
-            lambda: len(running.results(phase=Phase.READ)) == 4, "read of every element", WAIT_S / 2
+            lambda: len({one.poll.element for one in running.results(phase=Phase.READ)}) == 4,
+            "read of every element",
+            WAIT_S / 2,
         )
         running.until(lambda: servers.messages(account) == [vacation], "mailbox without our messages")
         return Seen(

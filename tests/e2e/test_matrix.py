@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,6 +21,7 @@ from postbeat.results import Result
 from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed
+from tests.e2e.waiting import until
 from tests.mailservers import Account, MailServers
 
 pytestmark = pytest.mark.mailservers
@@ -111,10 +111,7 @@ class Sending:
     def received(self, cell: Cell) -> str:
         """The way that the cell's message took, as the server wrote it at the message's head."""
         mailbox = replace(self.account, name=str(cell))
-        deadline_s = time.monotonic() + 10  # the mail server delivers after it has accepted
-        while not (messages := self._servers.messages(mailbox)) and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        (message,) = messages
+        (message,) = until(lambda: self._servers.messages(mailbox))
         hops = re.findall(rb"^Received: .*\n(?:[ \t].*\n)*", message, re.M)
         return b" ".join(hops[-1].split()).decode()
 
@@ -122,8 +119,7 @@ class Sending:
         """The method and the user of the session in which a message came, as the server logs them."""
         queued = re.search(r" id (\w+)", received)
         assert queued is not None
-        session = re.search(rf"{queued[1]}: client=\S+(.*)", self._servers.log("postfix"))
-        assert session is not None
+        session = until(lambda: re.search(rf"{queued[1]}: client=\S+(.*)", self._servers.log("postfix")))
         login = re.fullmatch(r" sasl_method=(\S+), sasl_username=(\S+)", session[1])
         return (login[1], login[2]) if login else ("NONE", session[1])
 

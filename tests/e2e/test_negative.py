@@ -6,10 +6,9 @@ import asyncio
 import email
 import json
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -22,11 +21,10 @@ from postbeat.results import Result
 from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed
+from tests.e2e.waiting import until
 from tests.mailservers import DOMAIN, Account, MailServers
 
 pytestmark = pytest.mark.mailservers
-
-T = TypeVar("T")
 
 STRANGER: dict[str, Any] = {
     "authenticationtype": "NONE",
@@ -96,14 +94,6 @@ def messages_taken(servers: MailServers, folder: Path, account: Account) -> int:
     (message,) = until(lambda: [one for one in servers.messages(account) if one not in before])
     name = email.message_from_bytes(message)["Message-ID"]
     return until(lambda: servers.log("postfix").count("message-id=") if name in servers.log("postfix") else 0)
-
-
-def until(look: Callable[[], T]) -> T:
-    deadline_s = time.monotonic() + 10
-    while not (found := look()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
-    return found
 
 
 def test_an_open_relay_must_be_refused(strict: StrictServers, tmp_path: Path) -> None:

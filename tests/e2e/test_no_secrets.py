@@ -160,7 +160,8 @@ def seen(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> Iter
         running.until(lambda: {"smtp.send", "mailbox.read"} <= _task_names(url), "both tasks in Flower")
         running.until(lambda: servers.messages(people), "mail to people")
         running.until(lambda: running.redis.xlen(keys.sink_dead("refused")), "letter that is kept")
-        tasks, workers = _get(f"{url}/api/tasks?limit=1000"), _get(f"{url}/api/workers?refresh=1")
+        tasks = running.until(lambda: _get(f"{url}/api/tasks?limit=1000"), "tasks from Flower")
+        workers = running.until(lambda: _get(f"{url}/api/workers?refresh=1"), "workers from Flower")
         shown = {
             "the page of an operator": looking.pages(page, "otto"),
             "the page of a viewer": looking.pages(page, "vera"),

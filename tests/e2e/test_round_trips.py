@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from postbeat.model import Level, Phase
+from postbeat.model import Level, Phase, Poll
 from postbeat.results import Attempt, Result
 from tests.e2e.running import Running
 from tests.mailservers import CERTIFIED, Account, MailServers
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.mailservers
 SENDS = [(security, login) for security in ("NONE", "STARTTLS", "SSL") for login in ("PLAIN", "CRAM-MD5")]
 READS = [(kind, security) for kind in ("imap4", "pop3") for security in ("STARTTLS", "SSL")]
 DELIVERED = "Message Successfully Downloaded"
+# On a busy machine Postfix may deliver a later message first.
+FOUND = (DELIVERED, f"{DELIVERED}; a later one came before it")
 TIMES = {"lookupTime", "connectTime", "responseTime", "uploadTime"}
 ELEMENTS = [f"send-{security}-{login}" for security, login in SENDS] + ["send-certified"]
 READERS = [f"{kind}-{security}" for kind, security in READS]
@@ -48,8 +50,17 @@ def trips(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         running.until(lambda: len(running.view.states()) == count, "state of every pair")
         running.until(lambda: _all_read(running), "three reads of every element")
         running.stop(beat)
+        running.until(lambda: _sent(running) == _read(running), "read of every message")
         running.until(lambda: not any(map(servers.messages, accounts)), "empty mailbox")
         yield Trips(running, accounts, {queue: child.pid for queue, child in senders.items()})
+
+
+def _sent(running: Running) -> set[Poll]:
+    return {one.poll for one in running.results(phase=Phase.SEND) if one.level is Level.GOOD}
+
+
+def _read(running: Running) -> set[Poll]:
+    return {one.poll for one in running.results(phase=Phase.READ)}
 
 
 def _all_read(running: Running) -> bool:
@@ -80,9 +91,8 @@ def test_every_message_is_accepted_and_found(trips: Trips, name: str) -> None:
     assert len(pairs) >= 12
     for send, read in pairs:
         assert (send.level, send.message) == (Level.GOOD, "Message sent")
-        # On a busy machine Postfix may deliver a later message first.
         assert read.level is Level.GOOD
-        assert read.message in (DELIVERED, f"{DELIVERED}; a later one came before it")
+        assert read.message in FOUND
         assert decisive(send).status == 250
 
 
@@ -147,7 +157,7 @@ def test_the_status_command_shows_every_pair_with_its_times(trips: Trips) -> Non
     states = trips.running.command("status")
     assert len(states) == len(ELEMENTS) * len(READERS)
     for state in states:
-        assert (state["level"], state["message"]) == ("GOOD", DELIVERED)
+        assert (state["level"], state["message"] in FOUND) == ("GOOD", True), state
         for name in ("responseTime", "uploadTime", "totalTime"):
             assert 0 < state[name] < 5, (name, state)
         assert 0 <= state["timeToDeliver"] < 5, state

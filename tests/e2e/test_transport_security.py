@@ -184,7 +184,7 @@ def test_a_port_with_another_kind_of_security_is_told(sending: Sending) -> None:
     clear = sending("SSL", "smtp")
     assert fault_of(clear) == (Side.REMOTE, FaultCode.TLS, "tls")
     assert "what the server sent is not TLS" in clear.message
-    covered = sending("STARTTLS", "smtps", timeout=1)
+    covered = sending("STARTTLS", "smtps", timeout=3)
     assert fault_of(covered) == (Side.REMOTE, FaultCode.TIMEOUT, "greeting")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from postbeat.embedded.processes import Child, EmbeddedError, Processes
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 # It ignores SIGTERM, and a child of its own in a group of its own holds the pipe open.
 STUBBORN = """
 import os, signal, sys, time

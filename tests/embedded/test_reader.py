@@ -276,7 +276,7 @@ def test_forged_damaged_and_replayed_tokens_are_counted_and_left_alone(box: Box,
 def test_what_a_crashed_run_left_behind_is_removed_once_it_is_old(box: Box, kind: str) -> None:
     async def test() -> None:
         reading = Reading(box, kind)
-        box.send(reading.sent(7, ago_s=299))
+        box.send(reading.sent(7, ago_s=240))
         box.send(reading.sent(8, ago_s=301))
         reading.expect(1)
         box.send(reading.sent(1))
@@ -284,7 +284,7 @@ def test_what_a_crashed_run_left_behind_is_removed_once_it_is_old(box: Box, kind
         assert reading.desk.tally[Tally.ORPHANS] == 1
         (left,) = left_in(box)
         assert b"mail@north#7" in left
-        reading.clock.ahead_us += 10_000_000
+        reading.clock.ahead_us += 70_000_000
         reading.expect(2)
         box.send(reading.sent(2))
         await reading.read()

@@ -156,9 +156,9 @@ def test_the_field_email(probe: Probe, postfix: dict[str, Any], servers: MailSer
 def test_the_field_timeout(probe: Probe, postfix: dict[str, Any]) -> None:
     assert probe(**postfix)["level"] == "GOOD"
     with socket.create_server(("127.0.0.1", 0)) as listener:  # the kernel accepts, and nobody speaks
-        silent = probe(server="127.0.0.1", port=listener.getsockname()[1], timeout=0.5)
+        silent = probe(server="127.0.0.1", port=listener.getsockname()[1], timeout=3)
     assert (silent["level"], silent["send"]["fault"]["code"]) == ("FAILED", "timeout")
-    assert 0.5 <= attempts(silent)[0]["totalTime"] < 3
+    assert 3 <= attempts(silent)[0]["totalTime"] < 10
 
 
 def test_the_field_poll(profile: Callable[..., Path], inside: Run) -> None:

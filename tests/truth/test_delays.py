@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 
 import pytest
 
@@ -15,6 +16,7 @@ NONE, STARTTLS, SSL = SecurityType.NONE, SecurityType.STARTTLS, SecurityType.SSL
 DELAY_US = int(DELAY_S * 1e6)
 # A quarter of a delay: what a busy machine may add to a stage, and far from what is looked for.
 TOLERANCE_US = DELAY_US // 4
+TRIES = 3  # a busy machine may hold up one of them; a figure that moves wrongly does so each time
 MESSAGE = ["auth", "mail", "rcpt", "data", "upload", "quit"]
 STAGES = {
     NONE: ["connect", "greeting", "ehlo", *MESSAGE],
@@ -30,25 +32,28 @@ CASES = [(security, stage) for security, stages in STAGES.items() for stage in d
 def test_a_slow_stage_moves_its_own_figure_alone(
     send: Send, certificates: Certificates, security: SecurityType, slow: str
 ) -> None:
-    with slow_in(slow, security, certificates.server) as port:
-        made = send(port, security)
-    took_us = [(stage.name, stage.took_us) for stage in made.stages if stage.name != "lookup"]
-    assert [name for name, _ in took_us] == STAGES[security]
-    moved = [name for name, us in took_us if us > TOLERANCE_US]
-    assert moved == [slow]
-    assert DELAY_US <= max(us for name, us in took_us if name == slow) < DELAY_US + TOLERANCE_US
-    figures = FIGURES.get(slow, {"responseTime"})
-    assert {name for name, us in made.times_us.items() if us > TOLERANCE_US} == figures
-    for name in figures:
-        assert DELAY_US <= made.times_us[name] < DELAY_US + TOLERANCE_US
-    assert DELAY_US <= made.total_us < DELAY_US + TOLERANCE_US
+    expected = {slow: True, "total": True} | dict.fromkeys(FIGURES.get(slow, {"responseTime"}), True)
+    for _ in range(TRIES):
+        with slow_in(slow, security, certificates.server) as port:
+            made = send(port, security)
+        took_us = [(stage.name, stage.took_us) for stage in made.stages if stage.name != "lookup"]
+        assert [name for name, _ in took_us] == STAGES[security]
+        found = moved([*took_us, *made.times_us.items(), ("total", made.total_us)])
+        if found == expected:
+            break
+    assert found == expected
+
+
+def moved(times_us: Iterable[tuple[str, int]]) -> dict[str, bool]:
+    """What took long, and whether by as much as the delay."""
+    return {name: abs(us - DELAY_US) < TOLERANCE_US for name, us in times_us if us > TOLERANCE_US}
 
 
 def test_a_slow_connect_moves_connect_time_alone(send: Send) -> None:
     with slow_to_connect() as port:
         made = send(port, NONE)
     assert {name for name, us in made.times_us.items() if us > TOLERANCE_US} == {"connectTime"}
-    assert 1_000_000 - TOLERANCE_US <= made.times_us["connectTime"] < 1_000_000 + TOLERANCE_US
+    assert 900_000 < made.times_us["connectTime"] < 1_800_000  # the kernel's timer is of a second, roughly
 
 
 def test_what_the_figures_leave_out_is_little(send: Send, certificates: Certificates) -> None:

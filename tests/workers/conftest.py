@@ -18,7 +18,7 @@ from postbeat.embedded.processes import Child, Processes
 
 T = TypeVar("T")
 QUEUE = "some"
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
