@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from redis import Redis
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
@@ -25,7 +26,7 @@ def results_client(url: str) -> Redis:
 
 def connections(url: str, most: int) -> BlockingConnectionPool:
     """At most so many connections of an asyncio process, for which whoever finds none free waits."""
-    return BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         max_connections=most,
         timeout=WAIT_S,
@@ -34,3 +35,25 @@ def connections(url: str, most: int) -> BlockingConnectionPool:
         # A pooled connection is stale after Redis was restarted. Every call may be made twice.
         retry=Retry(ConstantBackoff(0.1), 2),
     )
+    pool.connection_class = type("Connection", (_Heeding, pool.connection_class), {})
+    return pool
+
+
+class _Heeding(Connection):
+    """Heeds that its task is cancelled while it sends.
+
+    redis-py sends by ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes as the
+    sending ends.
+    """
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  as redis-py has it
+        before = _cancellations()
+        await super().send_packed_command(*args, **options)
+        if _cancellations() > before:
+            await self.disconnect(nowait=True)  # nobody will read the answer
+            raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
