@@ -7,6 +7,7 @@ text). Nothing here raises, whatever it is given. Integers have 64 bits, as in t
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from math import isfinite, isnan
 from sys import float_info
 
@@ -37,12 +38,19 @@ _NUMBER = re.compile(
 
 
 def as_text(value: Value) -> str:
-    """``value`` as a text: integers in decimal, reals as the shortest decimal that reads back as the same."""
+    """``value`` as a text: integers in decimal, reals as the shortest decimal that reads back as the same.
+
+    There is no exponent, however small or great a real is.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, int):
         return str(bounded(value))
-    return repr(value)
+    text = repr(value)
+    if "e" not in text:
+        return text
+    digits = format(Decimal(text), "f")
+    return digits if "." in digits else f"{digits}.0"
 
 
 def bounded(value: int) -> int:
@@ -58,7 +66,7 @@ def as_number(value: Value) -> int | float | None:
     """
     if not isinstance(value, str):
         return value if isinstance(value, int) or isfinite(value) else None
-    if value.isdigit() and value.isascii() and len(value) <= _EXACT_DIGITS:  # what most of them are
+    if len(value) <= _EXACT_DIGITS and value.isdigit() and value.isascii():  # what most of them are
         return int(value)
     if len(value) > _NUMBER_CHARS:
         return None
@@ -110,7 +118,7 @@ def compare(a: Value, b: Value) -> int:
 
 def _leading(text: str) -> int | float:
     """The number that ``text`` starts with, else 0. A real may be infinite."""
-    if text.isdigit() and text.isascii() and len(text) <= _EXACT_DIGITS:
+    if len(text) <= _EXACT_DIGITS and text.isdigit() and text.isascii():
         return int(text)
     found = _NUMBER.match(text[:_NUMBER_CHARS])
     if found is None:

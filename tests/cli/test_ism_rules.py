@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,26 @@ def test_elements_and_properties_can_be_given_and_changed(inside: Run, tmp_path:
         assert f"expected NAME=VALUE, got '{word}'" in done.stderr
 
 
+def test_try_keeps_assigned_properties_as_a_monitor_does(inside: Run, tmp_path: Path) -> None:
+    file = tmp_path / "my.rules"
+    file.write_text("%Seen = int(%Seen) + 1\n@Seen = %Seen\n@A = 1 / $n\n")
+    result = written(tmp_path, *({"n": n} for n in (1, 1, 0, 1)))
+    done = inside("ism", "rules", "try", file, "--result", result, "--json", "--property", "Seen=4")
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["properties"]["Seen"] for one in outcomes] == [5, 6, 7, 7]
+    assert [bool(one["fault"]) for one in outcomes] == [False, False, True, False]
+
+
+def test_check_says_what_does_nothing(inside: Run, tmp_path: Path) -> None:
+    file = tmp_path / "my.rules"
+    file.write_text("@Severity = 5\n@Tally = 7\n")
+    message = "@Tally is set by Postbeat: what rules give it is not taken"
+    done = inside("ism", "rules", "check", file)
+    assert (done.returncode, done.stdout) == (0, f"{file}:2:1: {message}\n{file} is valid\n")
+    document = json.loads(inside("ism", "rules", "check", file, "--json").stdout)
+    assert document["warnings"] == [{"file": str(file), "line": 2, "column": 1, "message": message}]
+
+
 def test_a_fault_ends_with_2_after_what_came_before_it(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "my.rules"
     file.write_text("@A = 1\n@B = 1 / $n\n")
@@ -297,6 +319,19 @@ def test_what_results_prints_can_be_tried(inside: Run, site: RunningSite, tmp_pa
         assert str(fields["Summary"]).endswith(document["message"])
 
 
+def test_format_says_where_it_cannot_write(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "my.rules"
+    file.write_text("if (1) {\n@A = 1\n}\n")
+    monkeypatch.setattr(os, "fsync", full)
+    done = inside("ism", "rules", "format", file, "--write")
+    assert (done.returncode, done.stderr.strip()) == (1, f"cannot write {file}: No space left on device")
+
+
 def test_format_prints_writes_or_only_looks(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "my.rules"
     file.write_text("if (1) {\n@A = 1 # why\n}\n")
@@ -313,3 +348,43 @@ def test_format_prints_writes_or_only_looks(inside: Run, tmp_path: Path) -> None
     wrong = inside("ism", "rules", "format", file, "--write")
     assert (wrong.returncode, file.read_text()) == (1, "if (")
     assert wrong.stdout == f"{file}:1:5: expected a value, got the end of the file\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbfif (1) {\n    @A = 1\n}\n",
+        b"if (1) {\r\n    @A = 1\r\n}\r\n",
+        b"if (1) {\r    @A = 1\r}\r",
+    ],
+    ids=["BOM", "CR LF", "CR"],
+)
+def test_format_reads_a_file_as_check_does_and_ends_its_lines_with_lf(
+    inside: Run, tmp_path: Path, data: bytes
+) -> None:
+    file = tmp_path / "my.rules"
+    file.write_bytes(data)
+    assert inside("ism", "rules", "check", file).returncode == 0
+    assert inside("ism", "rules", "format", file, "--check").returncode == 1
+    assert inside("ism", "rules", "format", file, "--write").returncode == 0
+    assert file.read_bytes() == b"if (1) {\n    @A = 1\n}\n"
+    assert inside("ism", "rules", "format", file, "--check").returncode == 0
+
+
+@pytest.mark.parametrize("data", [b'@A = "a\rb"\n', b"@A = 1 # a comment\r@B = \n", b"@A = \xff\n"])
+def test_format_says_of_a_file_what_check_says(inside: Run, tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "my.rules"
+    file.write_bytes(data)
+    checked, laid_out = inside("ism", "rules", "check", file), inside("ism", "rules", "format", file)
+    said = (checked.stdout + checked.stderr).splitlines()[0]
+    assert (checked.returncode, laid_out.returncode) == (1, 1)
+    assert (laid_out.stdout + laid_out.stderr).splitlines()[0].replace(f"{file} ", f"{file}: ") in said
+
+
+def test_format_writes_what_a_link_leads_to(inside: Run, tmp_path: Path) -> None:
+    file, link = tmp_path / "my.rules", tmp_path / "link.rules"
+    file.write_text("if (1) {\n@A = 1\n}\n")
+    link.symlink_to(file.name)
+    assert inside("ism", "rules", "format", link, "--write").returncode == 0
+    assert link.is_symlink()
+    assert file.read_text() == "if (1) {\n    @A = 1\n}\n"

@@ -19,7 +19,7 @@ from postbeat.ism.rules.program import Outcome, Program
 from postbeat.ism.values import Value
 from postbeat.model import AuthenticationType, Kind, Level, LoginType, Phase, Poll, SecurityType
 from postbeat.plain import LEVEL_NUMBERS
-from postbeat.results import Attempt, Result, Service
+from postbeat.results import Attempt, Grading, Result, Service
 from tests.unit.some_results import AT_US, CHECK, LATE, READ, SENT
 
 ATTEMPT = Attempt(1, AT_US, 90_000, times_us={"lookupTime": 2000, "connectTime": 12_345}, status=250)
@@ -140,6 +140,15 @@ def test_a_failing_element_is_one_alert_that_counts_up_and_is_cleared(
     problem, resolution = table.rows.values()
     assert (problem.type, problem.tally, problem.severity) == (1, 3, 0)
     assert (resolution.type, resolution.tally) == (2, 1)
+
+
+@pytest.mark.parametrize("result", [MONITORED, CHECKED], ids=["smtp", "imap4 check"])
+def test_a_failure_between_polls_that_began_when_it_was_good_is_cleared(
+    wrapper: Program, result: Result
+) -> None:
+    began_good = replace(result, grading=Grading(last_level=Level.GOOD))
+    assert watched(wrapper, began_good, [Level.GOOD, Level.FAILED]).open()
+    assert watched(wrapper, began_good, [Level.GOOD, Level.FAILED, Level.GOOD, Level.GOOD]).open() == []
 
 
 @pytest.mark.parametrize("result", KINDS, ids=IDS)

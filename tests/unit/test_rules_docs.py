@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from postbeat.alerts import OURS
 from postbeat.ism.rules.errors import Limits, RulesErrors
 from postbeat.ism.rules.loading import load
 from postbeat.ism.rules.special import SPECIAL
@@ -103,6 +104,11 @@ def test_a_call_of_the_table_is_one(tmp_path: Path, call: str) -> None:
 def test_all_functions_that_take_names_are_in_the_document() -> None:
     missing = {name for name in SPECIAL if not re.search(rf"`[^`]*\b{name}\b", TEXT)}
     assert missing == set()
+
+
+def test_the_fields_that_rules_cannot_set_are_all_named() -> None:
+    sentence = section("Names and values").partition("Some are set by Postbeat")[2].partition(". ")[0]
+    assert set(re.findall(r"`@(\w+)`", sentence)) == OURS
 
 
 def test_the_limits_are_those_of_the_program() -> None:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from postbeat.ism.rules.errors import Limits, RulesErrors
@@ -60,7 +60,6 @@ def test_the_default_rules_are_laid_out_as_it_lays_out(path: Path) -> None:
     assert formatted(path.name, text) == text
 
 
-@settings(deadline=None)
 @given(programs, st.lists(COMMENTS, min_size=1, max_size=5), st.booleans())
 def test_what_is_read_written_and_read_again_is_the_same(text: str, notes: list[str], apart: bool) -> None:
     if apart:  # as many lines as there may be

@@ -129,6 +129,13 @@ def test_an_expression_has_the_value_that_its_operators_give(
         ("$a || $b", {"a": "0.0", "b": "false"}, 1),
         ("$a * $b - $c / 2", {"a": "2", "b": 3, "c": 4}, 4),
         ("- $a", {"a": "2.5"}, -2.5),
+        ("- $none", {}, 0),
+        ("$none * 1000", {}, 0),
+        ("$a - $none", {"a": 2.5}, 2.5),
+        ("$none / 2 + 1", {}, 1),
+        ("$none & 3 | 4", {}, 4),
+        ("1 << $none", {}, 1),
+        ("$none + 1", {}, "1"),
         ("exists($a) + exists($b)", {"a": ""}, 1),
         ("getdate", {}, 1_700_000_000),
     ],
@@ -176,6 +183,21 @@ def test_elements_of_one_run_are_not_there_in_the_next(folder: Path) -> None:
         assert rules.run({}).events[0].fields == {"A": 0, "B": 1, "C": 0}
 
 
+def test_a_field_that_rules_cannot_set_is_warned_of(folder: Path) -> None:
+    text = """T = registertarget("a")
+    @Tally = 1
+    [@Region, @A] = scanformat($x, "%s %s")
+    genevent(T, @Summary, @Tally, @PollId, 2)
+    @B = @Tally
+    """
+    said = [str(warning).replace(f"{folder}/", "") for warning in program(folder, text).warnings]
+    assert said == [
+        "x.rules:2:5: @Tally is set by Postbeat: what rules give it is not taken",
+        "x.rules:3:6: @Region is set by Postbeat: what rules give it is not taken",
+        "x.rules:4:35: @PollId is set by Postbeat: what rules give it is not taken",
+    ]
+
+
 def test_properties_are_read_and_those_that_were_assigned_are_told(folder: Path) -> None:
     outcome = program(
         folder, "@A = %Server + %None\n%RawCapture = 1\n@B = %RawCapture\n@C = exists(%Server)"
@@ -221,6 +243,18 @@ def test_a_switch_takes_the_case_that_is_equal(folder: Path, given: Value, expec
         case "a": @A = 5
     }"""
     assert fields(folder, text, {"x": given}) == {"A": expected}
+
+
+@pytest.mark.parametrize(("given", "expected"), [(-1, 1), ("-1", 1), ("-2.5", 1), (-2, 2), (1, 0)])
+def test_a_number_of_a_case_may_be_negative(folder: Path, given: Value, expected: int) -> None:
+    text = "switch ($x) { case -1 | - 2.5: @A = 1 case -2: @A = 2 default: @A = 0 }"
+    assert fields(folder, text, {"x": given}) == {"A": expected}
+
+
+def test_numbers_of_a_table_may_be_negative(folder: Path) -> None:
+    text = 'table t = {{"a", -1}, {-2, 3}} default = -9\n@A = lookup($x, t)'
+    given: list[Value] = ["a", -2, "b"]
+    assert [fields(folder, text, {"x": x})["A"] for x in given] == [-1, 3, -9]
 
 
 def test_a_case_does_not_fall_through_and_default_is_for_the_rest(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from postbeat.ism.rules import nvp
 from postbeat.ism.rules.errors import Limits, RulesErrors
 from postbeat.ism.rules.loading import load
 from postbeat.ism.rules.program import Outcome, Program
@@ -60,6 +61,57 @@ def test_what_is_slow_for_its_steps_is_stopped_after_its_time_on_the_processor(f
     limits = Limits(steps=10**9, cpu_ms=30)
     _outcome, said = stopped(folder, nested_loops(6, "@A = upper($long)"), limits)
     assert said.endswith(": stopped after 30 ms of computing")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        '@A = nvp_add($long, "a", 1)',
+        '@A = nvp_remove($long, "a")',
+        "@A = ltrim($blanks)",
+    ],
+)
+def test_statements_one_after_the_other_are_held_to_the_time_as_loops_are(
+    folder: Path, statement: str
+) -> None:
+    rules = program(folder, f"{statement}\n" * 3_000, Limits(steps=10**9, cpu_ms=20))
+    began_s = time.process_time()
+    fault = rules.run({"long": "y" * 60_000, "blanks": " " * 60_000}).fault
+    assert time.process_time() - began_s < MOST_CPU_S * LEEWAY
+    assert fault is not None
+    assert fault.message == "stopped after 20 ms of computing"
+
+
+@pytest.mark.parametrize("piece", [";", " ", '"', "a", 'a="', 'a="x;', 'a=""";', 'a="1" ; ', "; a ="])
+def test_any_text_is_taken_apart_into_pairs_in_a_time_in_proportion_to_it(piece: str) -> None:
+    began_s = time.process_time()
+    nvp.added(piece * (65_536 // len(piece)) + '"', "b", "1")
+    assert time.process_time() - began_s < 2
+
+
+@pytest.mark.parametrize("statement", ['nvp_add($long, "a", 1)', 'nvp_remove($long, "a")'])
+def test_taking_pairs_apart_counts_as_many_steps(folder: Path, statement: str) -> None:
+    _outcome, said = stopped(folder, f"@A = {statement}\n" * 3_000)
+    assert "stopped after" in said
+
+
+def test_all_elements_as_pairs_are_added_up_before_the_text_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = program(folder, "@A = nvp_add($*)")
+    made: list[object] = []
+    monkeypatch.setattr("postbeat.ism.rules.nvp.text_of", made.append)
+    fault = rules.run({f"e{number}": "y" * 1_000 for number in range(100)}).fault
+    assert fault is not None
+    assert (fault.message, made) == ("a text of more than 65,536 characters", [])
+
+
+def test_so_many_properties_can_be_assigned_and_no_more(folder: Path) -> None:
+    rules = program(folder, "%A = 1\n%B = 1\n%C = 1\n", Limits(properties=2))
+    assert rules.run({}, {"A": 0, "B": 0}).fault is not None
+    fault = rules.run({}, {"B": 0}).fault
+    assert fault is not None
+    assert (fault.line, fault.column, fault.message) == (3, 1, "more than 2 properties")
 
 
 def test_the_next_run_has_all_its_steps_again(folder: Path) -> None:

@@ -20,7 +20,7 @@ from postbeat.ism.values import Value
 LIMITS = Limits(steps=3_000, array_entries=20, all_entries=30, events=5, log_lines=20, nesting=30)
 BEFORE = """T = registertarget(%Server, "", "alerts.status")
 table one = {{"a", 1}, {"b", "two"}} default = "none"
-table two = {{1, "x", "y"}, {"a", "", 3}}
+table two = {{1, "x", "y"}, {"a", "", -3}}
 array a
 array b
 """
@@ -119,7 +119,7 @@ def blocks(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             lambda x: f"if ({x[0]}) {{ }} else if ({x[1]}) {{ {x[2]} }}"
         ),
         st.tuples(expressions, literals, body, body).map(
-            lambda x: f"switch ({x[0]}) {{ case {x[1]} | 3: {x[2]}\ndefault: {x[3]} }}"
+            lambda x: f"switch ({x[0]}) {{ case {x[1]} | 3 | -2.5: {x[2]}\ndefault: {x[3]} }}"
         ),
         st.tuples(st.sampled_from(["a", "b", "$*", "$a, $b"]), body).map(
             lambda x: f"foreach (e in {x[0]}) {{ {x[1]} }}"
@@ -151,7 +151,7 @@ def loaded(folder: Path, text: str) -> Program | RulesErrors:
     for error in refused.errors:
         assert error.message
         assert error.file.startswith(str(folder))
-        assert 1 <= error.line <= text.count("\n") + 1
+        assert 1 <= error.line <= text.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
         assert error.column >= 1
     return refused
 
@@ -186,7 +186,7 @@ def check(outcome: Outcome) -> None:
         assert outcome.fault.message
 
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+patient = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @settings(patient, max_examples=100)
@@ -255,5 +255,5 @@ def test_name_value_pairs_are_read_as_they_were_written(pairs: dict[str, str]) -
 @given(st.text(max_size=60), st.text(max_size=8), st.text(max_size=8))
 def test_pairs_can_be_added_to_and_removed_from_any_text(text: str, name: str, value: str) -> None:
     added = nvp.added(text, name, value)
-    assert value in nvp.pairs_of(added).values() or not added.startswith(text[:1])
+    assert value in nvp.pairs_of(added).values()
     assert name not in nvp.pairs_of(nvp.removed(added, [name]))

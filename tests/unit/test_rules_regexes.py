@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postbeat.ism.rules.errors import Limits, RulesErrors
 from postbeat.ism.rules.loading import load
+from postbeat.ism.rules.program import Program
 from postbeat.ism.rules.regexes import CACHED, RESULT_CHARS, BadPatternError, compiled
 from tests.conftest import MANY
 
@@ -260,9 +262,9 @@ def test_compiling_is_billed_once() -> None:
     bills: list[int] = []
     pattern = compiled(r"[\pL]{5}billed once" + "|x{500}")
 
-    pattern.found("", bills.append)
+    pattern.settle(bills.append)
     first = sum(bills)
-    pattern.found("", bills.append)
+    pattern.settle(bills.append)
 
     assert 0 < first == sum(bills)
 
@@ -285,7 +287,64 @@ def test_a_run_with_a_hostile_expression_is_stopped_and_says_where(tmp_path: Pat
 
     assert thread_time() - started_s < 1
     assert fault is not None
-    assert (fault.line, fault.message) == (2, "stopped after 100,000 steps")
+    assert (fault.line, fault.message) == (2, "stopped after 150 ms of computing")
+
+
+def rules_of(folder: Path, statements: int, pattern: str) -> Program:
+    """Rules with as many tests, each of an expression of its own: $n in ``pattern`` is its number."""
+    file = folder / "many.rules"
+    lines = [
+        f'if (regmatch($message, "{pattern.replace("$n", str(number))}")) {{ @A = 1 }}\n'
+        for number in range(statements)
+    ]
+    file.write_text("".join(lines))
+    return load(file)
+
+
+def test_a_short_text_is_billed_what_it_costs_and_not_what_it_might(tmp_path: Path) -> None:
+    """By the size of the expressions these could be 100,000 steps; they take a millisecond."""
+    pattern = "(?i)(user|host|code) $n [^ ]{1,64}@[^ ]{1,255}: (refused|reset|timed out)"
+    program = rules_of(tmp_path, 120, pattern)
+
+    assert program.run({"message": "Connection refused by mail.example.com"}).fault is None
+
+
+def test_no_result_pays_for_what_was_compiled_when_the_file_was_read(tmp_path: Path) -> None:
+    """What is compiled here is in no other test, so that it was not compiled before."""
+    pattern = "(?i)(user|host|code) of $n [^ ]{1,64}@[^ ]{1,255}: (refused|reset|timed out)"
+    dates = tmp_path / "dates.rules"
+    dates.write_text('@A = timetodate(0, "EEEE MMMM EEEE MMM yyyy z")\n')
+
+    program = rules_of(tmp_path, 120, pattern)
+    dated = load(dates, limits=Limits(steps=40))
+
+    assert program.run({"message": "Connection refused by mail.example.com " * 2}).fault is None
+    assert dated.run({}).fault is None
+
+
+def test_a_file_may_have_more_expressions_than_are_kept_of_data(tmp_path: Path) -> None:
+    program = rules_of(tmp_path, CACHED + 100, "(code|status) $n[0-9]+ (refused|reset)")
+    program.run({"message": "x"})
+    compiled.cache_clear()
+
+    program.run({"message": "Connection refused by mail.example.com"})
+
+    assert compiled.cache_info().misses == 0
+
+
+def test_a_file_has_so_many_expressions_and_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "many.rules"
+    file.write_text(
+        '@A = regmatch($m, "a.") + regmatch($m, "a.") + regmatch($m, "b.")\n@B = extract($m, "(c)")'
+    )
+
+    assert load(file, limits=Limits(patterns=3))
+    with pytest.raises(RulesErrors) as caught:
+        load(file, limits=Limits(patterns=1))
+
+    assert [(one.line, one.column, one.message) for one in caught.value.errors] == [
+        (1, 61, "more than 1 different regular expressions and formats")
+    ]
 
 
 def test_a_pattern_that_comes_from_data_and_is_bad_stops_the_run(tmp_path: Path) -> None:

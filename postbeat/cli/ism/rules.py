@@ -14,8 +14,9 @@ import click
 from postbeat.cli.common import fail, json_option, print_json, say
 from postbeat.cli.render import plural
 from postbeat.ism.elementsof import element_sets
-from postbeat.ism.rules.errors import RulesErrors
+from postbeat.ism.rules.errors import Limits, RulesError, RulesErrors
 from postbeat.ism.rules.formatting import formatted
+from postbeat.ism.rules.library import UnreadableError, read, text_of
 from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
 from postbeat.ism.rules.program import Outcome, Program, RuleEvent
 from postbeat.ism.values import Value, as_number, as_text
@@ -40,12 +41,15 @@ def rules() -> None:
 def check(file: Path, as_json: bool) -> None:
     """Reads FILE, a rules file, and those that it includes, and says all that is wrong.
 
-    Exit code 0: valid; 1: not valid.
+    What is valid and does nothing is said as well. Exit code 0: valid; 1: not valid.
     """
     program = _load(file, as_json=as_json)
     if as_json:
-        print_json({"valid": True, "files": list(map(str, program.files))})
+        files = list(map(str, program.files))
+        print_json({"valid": True, "files": files, "warnings": _errors_as_data(program.warnings)})
         return
+    for warning in program.warnings:
+        click.echo(str(warning))
     included = len(program.files) - 1
     click.echo(f"{file} is valid" + (f", with {plural(included, 'included file')}" if included else ""))
 
@@ -59,25 +63,28 @@ def check(file: Path, as_json: bool) -> None:
 def format_rules(file: Path, write: bool, only_check: bool) -> None:
     """Prints FILE, a rules file, with its lines indented by its blocks.
 
-    Nothing else is touched: no line is broken or joined, comments stay, and the file means the same. Files
-    that it includes are not looked at.
+    Nothing else is touched: no line is broken or joined, comments stay, and the file means the same. The ends
+    of its lines become LF, and a mark of the byte order goes. Files that it includes are not looked at.
 
     Exit code 1: its form is wrong.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"cannot read {file}: {error}")
-    try:
-        laid_out = formatted(str(file), text)
+        data = read(file, Limits().file_bytes)
+        laid_out = formatted(str(file), text_of(file, data))
+    except UnreadableError as error:
+        fail(str(error))
     except RulesErrors as error:
         _errors_exit(error, file, as_json=False)
+    is_other = laid_out.encode() != data
     if only_check:
-        sys.exit(laid_out != text)
+        sys.exit(is_other)
     if not write:
         click.echo(laid_out, nl=False)
-    elif laid_out != text:
-        write_text(file, laid_out, force=True, mode=mode_of(file, PRIVATE_MODE))
+    elif is_other:
+        try:
+            write_text(file, laid_out, force=True, mode=mode_of(file, PRIVATE_MODE))
+        except OSError as error:
+            fail(f"cannot write {file}: {error.strerror}")
 
 
 @rules.command()
@@ -111,8 +118,8 @@ def try_rules(
 ) -> None:
     """Tries FILE, a rules file, on results, and shows the events and the path taken. Nothing is sent.
 
-    Arrays keep what they hold from one result to the next, as they do in a monitor. With --json there is one
-    document per result and line.
+    Arrays and assigned properties keep what they hold from one result to the next, as they do in a monitor.
+    With --json there is one document per result and line.
 
     Exit code 0: the rules ran; 1: the file or the result is not valid; 2: the rules were stopped by a fault.
     """
@@ -122,6 +129,8 @@ def try_rules(
     faulted = False
     for number, found in enumerate(_element_sets(results), start=1):
         outcome = program.run(found | changes, given, trace=trace)
+        if outcome.fault is None:
+            given |= outcome.properties
         faulted |= outcome.fault is not None
         if as_json:
             print_json(_as_data(outcome), indent=None)
@@ -139,13 +148,15 @@ def _load(file: Path, *, as_json: bool) -> Program:
 
 def _errors_exit(error: RulesErrors, file: Path, *, as_json: bool) -> NoReturn:
     if as_json:
-        keys = ("file", "line", "column", "message")
-        errors = [{key: getattr(one, key) for key in keys} for one in error.errors]
-        print_json({"valid": False, "errors": errors})
+        print_json({"valid": False, "errors": _errors_as_data(error.errors)})
     else:
         click.echo(str(error))
         say(f"{plural(len(error.errors), 'error')} in {file}")
     sys.exit(1)
+
+
+def _errors_as_data(errors: Iterable[RulesError]) -> list[dict[str, Any]]:
+    return [{key: getattr(one, key) for key in ("file", "line", "column", "message")} for one in errors]
 
 
 def _pairs(texts: Iterable[str], option: str) -> dict[str, Value]:

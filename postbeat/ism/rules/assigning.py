@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from postbeat.ism.rules import tree
-from postbeat.ism.rules.errors import RulesFaultError
+from postbeat.ism.rules.errors import Place, RulesFaultError
 from postbeat.ism.rules.expressions import compile_arguments, compile_expression
 from postbeat.ism.rules.functions import FUNCTIONS
 from postbeat.ism.rules.machine import Machine
@@ -21,6 +21,8 @@ _Rows = Callable[[Machine], tuple[Value, ...] | list[Value]]
 def one(scope: Scope, target: tree.Target, value: Code) -> Act:
     """``target = value``. Fields and elements by a plain name are by far the most."""
     run = value.run
+    if isinstance(target, tree.Variable) and target.sign == "@":
+        scope.sets_field(target, target.name)
     if isinstance(target, tree.Variable) and target.name != "*":
         name = target.name
         if target.sign == "@" and value.constant is not None:
@@ -61,16 +63,19 @@ def _set(scope: Scope, target: tree.Target) -> _Set:
     if target.sign == "@":
         return lambda machine, value: machine.fields.__setitem__(name, value)
     if target.sign == "%":
-        return _set_property(name)
+        return _set_property(name, scope.place(target))
     if name == "*":
         scope.error(target, "$* cannot be assigned to")
     named = element_name(scope, target)
     return lambda machine, value: machine.elements.__setitem__(named(machine), value)
 
 
-def _set_property(name: str) -> _Set:
+def _set_property(name: str, place: Place) -> _Set:
     def set_(machine: Machine, value: Value) -> None:
-        machine.properties[name] = machine.assigned[name] = value
+        try:
+            machine.set_property(name, value)
+        except RulesFaultError as fault:
+            raise fault.at(place) from None
 
     return set_
 
@@ -95,6 +100,9 @@ def several(scope: Scope, node: tree.AssignList) -> tuple[Act, int]:
 
     What there is no result for becomes the empty text.
     """
+    for target in node.targets:
+        if isinstance(target, tree.Variable) and target.sign == "@":
+            scope.sets_field(target, target.name)
     sets = [_set(scope, target) for target in node.targets]
     rows, steps = _results(scope, node)
 

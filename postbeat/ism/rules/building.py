@@ -146,6 +146,10 @@ class Builder(Transformer[Token, Any]):
         """A text or a number."""
         return tree.Literal(_value(parts[0]), *_at(parts[0]))
 
+    def negative(self, parts: list[Token]) -> tree.Literal:
+        """A number with a minus before it, where no expression may stand."""
+        return tree.Literal(-_value(parts[1]), *_at(parts[0]))  # type: ignore[operator]
+
     def unary(self, parts: list[Any]) -> tree.Unary:
         """``!x``, ``not x`` or ``-x``."""
         return tree.Unary("-" if parts[0] == "-" else "!", parts[1], *_at(parts[0]))
@@ -169,4 +173,5 @@ def _value(token: Token) -> Value:
         return text_of(token)
     if token.type == "REAL":
         return float(token)
-    return min(float(token), INTEGER_MOST) if len(token) > 20 else min(int(token), INTEGER_MOST)
+    digits = token.lstrip("0")[:20]  # so many are more than 64 bits in any case
+    return min(int(digits or "0"), INTEGER_MOST)

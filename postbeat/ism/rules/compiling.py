@@ -20,6 +20,8 @@ from postbeat.ism.rules.special import SPECIAL, element_name
 from postbeat.ism.rules.texts import head, line_starts
 from postbeat.ism.values import is_true
 
+_IN_A_ROW = 64  # statements, from one look at what the run has used to the next
+
 
 class _Left(Exception):
     """A ``break`` inside a foreach or a switch."""
@@ -70,15 +72,21 @@ class Compiler:
         self._scope.file, self._text, self._line_starts = before
 
     def _block(self, place: Place, pieces: Sequence[_Piece]) -> Act:
+        if not pieces:
+            return lambda _machine: None
+        if len(pieces) > _IN_A_ROW:
+            rows = range(0, len(pieces), _IN_A_ROW)
+            pieces = [_Piece(self._block(place, pieces[at : at + _IN_A_ROW]), 0) for at in rows]
         acts = tuple(piece.act for piece in pieces)
         steps = sum(piece.steps for piece in pieces)
-        if not acts:
-            return lambda _machine: None
 
         def run(machine: Machine) -> None:
             machine.steps_left -= steps
-            if machine.steps_left < 0:
-                raise RulesFaultError(f"stopped after {machine.limits.steps:,} steps").at(place)
+            if machine.steps_left < machine.look_at:
+                try:
+                    machine.look()
+                except RulesFaultError as fault:
+                    raise fault.at(place) from None
             for act in acts:
                 act(machine)
 
@@ -258,7 +266,7 @@ class Compiler:
             keys = tuple(machine.arrays[array]) if array is not None else names(machine) if names else ()
             try:
                 for key in keys:
-                    machine.again()
+                    machine.spend(1)
                     machine.loops[loop.slot] = key
                     body(machine)
             except _Left:

@@ -7,10 +7,12 @@ English.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
+from itertools import groupby
 
 from postbeat.ism.rules.regexes import BadPatternError, Pattern
 
@@ -79,6 +81,9 @@ _PERCENT: Mapping[str, str] = {
     "%": "%",
 }
 
+_QUOTED = re.compile(r"'((?:[^']|'')+)'")
+_LITERAL = re.compile(r"([ \t]+)|([\\.^$*+?()\[\]{}|])")
+
 
 class BadFormatError(Exception):
     """A format that is none. ``message`` says why."""
@@ -90,11 +95,15 @@ class BadFormatError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A part of a format: a letter that stands ``width`` times, or (without a letter) ``text`` as it is."""
+    """A part of a format: a letter that stands ``width`` times, or (without a letter) ``text`` as it is.
+
+    What is ``padded`` has a blank before it where it has one digit only.
+    """
 
     letter: str
     width: int = 0
     text: str = ""
+    padded: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -106,13 +115,15 @@ class Field:
 class DateFormat:
     """A format that was understood."""
 
+    source: str
     fields: tuple[Field, ...]
     pattern: Pattern
 
     def written(self, at: datetime) -> str:
         """``at``, which knows its zone, in this format."""
         return "".join(
-            _WRITTEN[field.letter](at, field.width) if field.letter else field.text for field in self.fields
+            _WRITTEN[field.letter](at, field.width).rjust(2 * field.padded) if field.letter else field.text
+            for field in self.fields
         )
 
     def read(self, text: str, now: datetime) -> datetime | None:
@@ -140,11 +151,11 @@ def date_format(text: str) -> DateFormat:
     """
     if len(text) > FORMAT_CHARS:
         raise BadFormatError(f"it has more than {FORMAT_CHARS} characters")
-    fields = tuple(_percent_fields(text) if "%" in text else _letter_fields(text))
+    fields = tuple(_joined(_percent_fields(text) if "%" in text else _letter_fields(text)))
     if not any(field.letter for field in fields):
         raise BadFormatError("it has no part of a date or a time, such as yyyy or %Y")
     try:
-        return DateFormat(fields, Pattern(_pattern_of(fields)))
+        return DateFormat(text, fields, Pattern(_pattern_of(fields)))
     except BadPatternError:
         raise BadFormatError("it has too many parts") from None
 
@@ -153,12 +164,14 @@ def _letter_fields(text: str) -> Iterator[Field]:
     at = 0
     while at < len(text):
         char = text[at]
-        if char == "'":
-            end = text.find("'", at + 1)
-            if end < 0:
+        if text.startswith("''", at):
+            yield Field("", text="'")
+            at += 2
+        elif char == "'":
+            if (found := _QUOTED.match(text, at)) is None:
                 raise BadFormatError("a text in it is not closed: two ' are needed around it")
-            yield Field("", text=text[at + 1 : end] or "'")
-            at = end + 1
+            yield Field("", text=found[1].replace("''", "'"))
+            at = found.end()
         elif char.isascii() and char.isalpha():
             width = len(text) - at - len(text[at:].lstrip(char))
             yield _field(char, width)
@@ -190,19 +203,32 @@ def _percent_fields(text: str) -> Iterator[Field]:
         code = text[at + 1 : at + 2]
         if not (letters := _PERCENT.get(code)):
             raise BadFormatError(f"%{code} is not known; known are % and one of {' '.join(_PERCENT)}")
-        yield from _letter_fields(letters)
+        for field in _letter_fields(letters):
+            yield replace(field, padded=field == Field("d", 1))  # as %e has it, and %c
         at += 2
 
 
+def _joined(fields: Iterable[Field]) -> Iterator[Field]:
+    """The parts, with texts that follow one another as one."""
+    for has_letter, some in groupby(fields, key=lambda field: bool(field.letter)):
+        if has_letter:
+            yield from some
+        else:
+            yield Field("", text="".join([field.text for field in some]))
+
+
 def _pattern_of(fields: tuple[Field, ...]) -> str:
-    """A regular expression with a group for each part of a date or a time."""
+    """A regular expression with a group for each part of a date or a time.
+
+    Blanks take as little as they can: one may belong to the day that follows.
+    """
     parts = [
         f"({_readable(field, abuts=bool(after.letter) and field.numeric and after.numeric)})"
         if field.letter
         else _literal(field.text)
         for field, after in zip(fields, (*fields[1:], Field("")), strict=True)
     ]
-    return r"(?i)^[ \t]*" + "".join(parts) + r"[ \t]*$"
+    return r"(?i)^[ \t]*?" + "".join(parts) + r"[ \t]*$"
 
 
 def _readable(field: Field, *, abuts: bool) -> str:
@@ -220,13 +246,12 @@ def _readable(field: Field, *, abuts: bool) -> str:
             return "[0-9]{2}" if field.width == 2 else "[0-9]{4}"
         case letter:
             most = {"D": 3, "S": 9}.get(letter, 2)
-            return f"[0-9]{{{field.width}}}" if abuts else f"[0-9]{{1,{most}}}"
+            digits = f"[0-9]{{{field.width + field.padded}}}" if abuts else f"[0-9]{{1,{most}}}"
+            return f" [0-9]|{digits}" if field.padded else digits
 
 
 def _literal(text: str) -> str:
-    return "".join(
-        r"[ \t]+" if char in " \t" else "\\" + char if char in r"\.^$*+?()[]{}|" else char for char in text
-    )
+    return _LITERAL.sub(lambda found: r"[ \t]+?" if found[1] else "\\" + found[0], text)
 
 
 def _time_of(has: Mapping[str, str], now: datetime) -> datetime:

@@ -11,17 +11,19 @@ class Limits:
     """How much a rules file, and one run of it, may use. A run that needs more is stopped."""
 
     steps: int = 100_000  # a step is a statement; long expressions and long texts count for more than one
-    cpu_ms: int = 150  # of the processor; checked wherever a loop goes round
+    cpu_ms: int = 150  # of the processor
     text_chars: int = 65_536
     array_entries: int = 10_000
     all_entries: int = 100_000  # of all arrays of a program together
     array_chars: int = 10_000_000  # of all arrays of a program together, keys and values
+    properties: int = 200  # those that were given, and those that were assigned
     events: int = 100  # the alert itself, and those of genevent
     log_lines: int = 1_000
     include_depth: int = 10
     files: int = 1_000  # included, counted as often as they are
     file_bytes: int = 4_000_000  # of one file, and of all that are included, as often as they are
     table_rows: int = 100_000
+    patterns: int = 2_000  # different regular expressions and formats that are constants
     nesting: int = 100  # of blocks and of parentheses
 
 

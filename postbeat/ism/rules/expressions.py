@@ -8,7 +8,7 @@ from typing import Any
 from postbeat.ism.rules import chains, tree
 from postbeat.ism.rules.errors import Place, RulesFaultError
 from postbeat.ism.rules.functions import FUNCTIONS, UNSUPPORTED
-from postbeat.ism.rules.functions_form import Function
+from postbeat.ism.rules.functions_form import Function, Make
 from postbeat.ism.rules.machine import Machine
 from postbeat.ism.rules.operators import OPERATORS, negative
 from postbeat.ism.rules.scope import NOTHING, Code, Run, Scope, constant, hint
@@ -17,6 +17,7 @@ from postbeat.ism.rules.special_form import arguments_error
 from postbeat.ism.values import Value, as_text
 
 _CONSTANTS = {"TRUE": 1, "FALSE": 0}
+_NO_BILL = 1 << 60  # steps: what is made before the rules run is no run's
 
 
 def compile_expression(scope: Scope, node: tree.Expression) -> Code:
@@ -105,7 +106,7 @@ def _folded(scope: Scope, node: tree.Unary | tree.Chain, operands: Sequence[Code
     if any(operand.constant is None for operand in operands):
         return code
     try:
-        scope.machine.steps_left = scope.limits.steps
+        scope.machine.begin({}, {}, {})
         return constant(code.run(scope.machine))
     except RulesFaultError as fault:
         scope.errors.append((fault.place or scope.place(node)).error(fault.message))
@@ -190,13 +191,33 @@ def compile_arguments(scope: Scope, node: tree.Call, function: Function) -> list
         scope.error(node, wrong)
         return None
     arguments = [compile_expression(scope, one) for one in node.arguments]
-    if function.wrong is not None:
-        for position, argument in enumerate(arguments):
-            if argument.constant is None:
-                continue
-            if message := function.wrong(position, as_text(argument.constant)):
-                scope.error(node.arguments[position], message)
+    if function.makes is not None:
+        position, make = function.makes
+        arguments[position] = _made(scope, node.arguments[position], arguments[position], make)
     return arguments
+
+
+def _made(scope: Scope, node: tree.Expression, code: Code, make: Make) -> Code:
+    """The code of an argument that something else is made of; of a constant it is made at once."""
+    run = code.run
+    if code.constant is None:
+        return Code(lambda machine: make(machine, run(machine)), code.nodes)
+    key, most = (make, as_text(code.constant)), scope.limits.patterns
+    if key not in scope.made:
+        if len(scope.made) == most:
+            scope.error(node, f"more than {most:,} different regular expressions and formats")
+        scope.made[key] = _of_constant(scope, node, code.constant, make) if len(scope.made) < most else ""
+    made = scope.made[key]
+    return Code(lambda _machine: made, 1)
+
+
+def _of_constant(scope: Scope, node: tree.Expression, value: Value, make: Make) -> object:
+    scope.machine.steps_left = _NO_BILL
+    try:
+        return make(scope.machine, value)
+    except RulesFaultError as fault:
+        scope.error(node, fault.message)
+        return ""
 
 
 def no_function(name: str) -> str:

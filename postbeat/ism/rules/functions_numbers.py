@@ -17,11 +17,8 @@ def _real(_machine: Machine, values: list[Value]) -> Value:
     return as_real(values[0])
 
 
-def _to_base(machine: Machine, values: list[Value]) -> Value:
-    if wrong := _wrong_base(0, values[0]):
-        machine.fault(wrong)
-    base = as_int(values[0])
-    number = as_int(values[1])
+def _to_base(_machine: Machine, values: list[Value]) -> Value:
+    base, number = as_int(values[0]), as_int(values[1])
     digits = ""
     rest = abs(number)
     while rest or not digits:
@@ -30,15 +27,15 @@ def _to_base(machine: Machine, values: list[Value]) -> Value:
     return "-" + digits if number < 0 else digits
 
 
-def _wrong_base(position: int, value: Value) -> str | None:
+def _base(machine: Machine, value: Value) -> int:
     base = as_number(value)
-    if position == 0 and not (isinstance(base, int) and 2 <= base <= len(_DIGITS)):
-        return "toBase: the base, which stands first, is a whole number from 2 to 36"
-    return None
+    if not (isinstance(base, int) and 2 <= base <= len(_DIGITS)):
+        machine.fault("toBase: the base, which stands first, is a whole number from 2 to 36")
+    return base
 
 
 NUMBERS = (
     Function("int", 1, 1, _int, "the whole number that the value begins with, cut towards 0; 0 without one"),
     Function("real", 1, 1, _real, "the number that the value begins with, as a real; 0.0 without one"),
-    Function("toBase", 2, 2, _to_base, "the second, a whole number, written in base the first", _wrong_base),
+    Function("toBase", 2, 2, _to_base, "the second, a whole number, written in base the first", (0, _base)),
 )

@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from postbeat.ism.rules.functions_form import Function
+from postbeat.ism.rules.functions_form import Function, Make
 from postbeat.ism.rules.machine import Machine
-from postbeat.ism.rules.regexes import BadPatternError, compiled
+from postbeat.ism.rules.regexes import BadPatternError, Pattern, compiled
 from postbeat.ism.values import Value, as_text
 
 _SHOWN = 60  # characters of a pattern in a message
 
 
-def _regmatch(machine: Machine, values: list[Value]) -> Value:
+def _regmatch(machine: Machine, values: list[Any]) -> Value:
     text, pattern = values
     try:
-        return 1 if compiled(as_text(pattern)).found(as_text(text), machine.spend) else 0
+        return 1 if pattern.found(as_text(text), machine.spend) else 0
     except BadPatternError as error:
-        machine.fault(_says(as_text(pattern), error))
+        machine.fault(_says(pattern.source, error))
 
 
-def _extract(machine: Machine, values: list[Value]) -> Value:
+def _extract(machine: Machine, values: list[Any]) -> Value:
     text, pattern = values
     try:
-        return compiled(as_text(pattern)).first_group(as_text(text), machine.spend) or ""
+        found: str | None = pattern.first_group(as_text(text), machine.spend)
     except BadPatternError as error:
-        machine.fault(_says(as_text(pattern), error))
+        machine.fault(_says(pattern.source, error))
+    return found or ""
 
 
-def _regreplace(machine: Machine, values: list[Value]) -> Value:
+def _regreplace(machine: Machine, values: list[Any]) -> Value:
     text, pattern, replacement = values
     try:
-        replaced = compiled(as_text(pattern)).replaced(as_text(text), as_text(replacement), machine.spend)
+        replaced = pattern.replaced(as_text(text), as_text(replacement), machine.spend)
     except BadPatternError as error:
-        machine.fault(_says(as_text(pattern), error))
+        machine.fault(_says(pattern.source, error))
     return machine.text(replaced)
 
 
-def _wrong_pattern(position: int, value: Value) -> str | None:
-    return _wrong(compiled, as_text(value)) if position == 1 else None
+def _compiled_for(use: Callable[[Pattern], object]) -> Make:
+    """What makes a regular expression that ``use`` can do with."""
 
+    def make(machine: Machine, value: Value) -> Pattern:
+        source = as_text(value)
+        try:
+            pattern = compiled(source)
+            pattern.settle(machine.spend)
+            use(pattern)
+        except BadPatternError as error:
+            machine.fault(_says(source, error))
+        return pattern
 
-def _wrong_to_extract(position: int, value: Value) -> str | None:
-    return (
-        _wrong(lambda pattern: compiled(pattern).first_group(""), as_text(value)) if position == 1 else None
-    )
-
-
-def _wrong(use: Callable[[str], object], pattern: str) -> str | None:
-    try:
-        use(pattern)
-    except BadPatternError as error:
-        return _says(pattern, error)
-    return None
+    return make
 
 
 def _says(pattern: str, error: BadPatternError) -> str:
@@ -61,14 +61,21 @@ def _says(pattern: str, error: BadPatternError) -> str:
 
 
 PATTERNS = (
-    Function("regmatch", 2, 2, _regmatch, "1 where a part of the text matches, else 0", _wrong_pattern),
+    Function(
+        "regmatch",
+        2,
+        2,
+        _regmatch,
+        "1 where a part of the text matches, else 0",
+        (1, _compiled_for(lambda pattern: pattern)),
+    ),
     Function(
         "extract",
         2,
         2,
         _extract,
         "what the first part in parentheses matches, or the empty text",
-        _wrong_to_extract,
+        (1, _compiled_for(lambda pattern: pattern.first_group(""))),
     ),
     Function(
         "regreplace",
@@ -76,6 +83,6 @@ PATTERNS = (
         3,
         _regreplace,
         r"the text with each match replaced; \1 to \9 are the parts in parentheses",
-        _wrong_pattern,
+        (1, _compiled_for(lambda pattern: pattern.groups)),
     ),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from postbeat.ism.rules.functions_form import Function
-from postbeat.ism.rules.machine import Machine
-from postbeat.ism.rules.scanning import BadScanError, scan_format, scanned, wanted
+from postbeat.ism.rules.machine import CHARS_PER_STEP, Machine
+from postbeat.ism.rules.scanning import BadScanError, Part, scan_format, scanned, wanted
 from postbeat.ism.values import Value, as_int, as_text
 
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|.)", re.DOTALL)
@@ -44,26 +45,22 @@ def _substr(machine: Machine, values: list[Value]) -> Value:
     return text[start - 1 : start - 1 + length]
 
 
-def _scan(machine: Machine, values: list[Value]) -> list[Value]:
-    if wrong := _wrong_scan(1, values[1]):
-        machine.fault(wrong)
-    text, parts = as_text(values[0]), scan_format(as_text(values[1]))
+def _scan(machine: Machine, values: list[Any]) -> list[Value]:
+    text, parts = as_text(values[0]), values[1]
     machine.spend(len(parts) // 4 + len(text) * len(parts) // 1024)
     found = scanned(parts, text)
     return found + [""] * (wanted(parts) - len(found))
 
 
-def _scanformat(machine: Machine, values: list[Value]) -> Value:
+def _scanformat(machine: Machine, values: list[Any]) -> Value:
     return next(iter(_scan(machine, values)), "")
 
 
-def _wrong_scan(position: int, value: Value) -> str | None:
-    if position == 1:
-        try:
-            scan_format(as_text(value))
-        except BadScanError as error:
-            return f"scanformat: {error.message}"
-    return None
+def _scan_format(machine: Machine, value: Value) -> tuple[Part, ...]:
+    try:
+        return scan_format(as_text(value))
+    except BadScanError as error:
+        machine.fault(f"scanformat: {error.message}")
 
 
 def _lower(machine: Machine, values: list[Value]) -> Value:
@@ -74,24 +71,24 @@ def _upper(machine: Machine, values: list[Value]) -> Value:
     return machine.text(as_text(values[0]).upper())
 
 
-def _ltrim(_machine: Machine, values: list[Value]) -> Value:
-    return as_text(values[0]).lstrip()
+def _ltrim(machine: Machine, values: list[Value]) -> Value:
+    return _counted(machine, values[0]).lstrip()
 
 
-def _rtrim(_machine: Machine, values: list[Value]) -> Value:
-    return as_text(values[0]).rstrip()
+def _rtrim(machine: Machine, values: list[Value]) -> Value:
+    return _counted(machine, values[0]).rstrip()
 
 
 def _charcount(_machine: Machine, values: list[Value]) -> Value:
     return len(as_text(values[0]))
 
 
-def _length(_machine: Machine, values: list[Value]) -> Value:
-    return len(as_text(values[0]).encode(errors="replace"))
+def _length(machine: Machine, values: list[Value]) -> Value:
+    return len(_counted(machine, values[0]).encode(errors="replace"))
 
 
 def _printable(machine: Machine, values: list[Value]) -> Value:
-    text = as_text(values[0])
+    text = _counted(machine, values[0])
     if text.isprintable():
         return text
     machine.spend(len(text) // 32)
@@ -102,6 +99,13 @@ def _expand(machine: Machine, values: list[Value]) -> Value:
     text = as_text(values[0])
     machine.spend(text.count("\\") // 4)
     return machine.text(_ESCAPE.sub(_expanded, text))
+
+
+def _counted(machine: Machine, value: Value) -> str:
+    """The text of a value, each character of which is looked at."""
+    text = as_text(value)
+    machine.spend(len(text) // CHARS_PER_STEP)
+    return text
 
 
 def _expanded(escape: re.Match[str]) -> str:
@@ -119,7 +123,7 @@ TEXTS = (
         2,
         _scanformat,
         "what stands in the text where the format has %s, %d and so on: for [$a, $b] = scanformat(...)",
-        _wrong_scan,
+        (1, _scan_format),
         _scan,
     ),
     Function("lower", 1, 1, _lower, "the text in small letters"),

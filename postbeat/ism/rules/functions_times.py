@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from postbeat.ism.rules.dateformats import BadFormatError, DateFormat, date_format
-from postbeat.ism.rules.functions_form import Function
+from postbeat.ism.rules.functions_form import Function, Make
 from postbeat.ism.rules.machine import Machine
 from postbeat.ism.values import Value, as_number, as_text
 
@@ -18,9 +19,10 @@ def _getdate(machine: Machine, _values: list[Value]) -> Value:
     return int(machine.now_s())
 
 
-def _timetodate(machine: Machine, values: list[Value]) -> Value:
-    wanted = _format(machine, "timetodate", values[1])
-    time_s = as_number(values[0])
+def _timetodate(machine: Machine, values: list[Any]) -> Value:
+    given, form = values
+    machine.spend(len(form.fields))
+    time_s = as_number(given)
     try:
         at = None if time_s is None else _local(machine, time_s)
         if at is not None and at.tzinfo is None:
@@ -28,20 +30,21 @@ def _timetodate(machine: Machine, values: list[Value]) -> Value:
     except (ValueError, OverflowError, OSError):
         at = None
     if at is None:
-        machine.log("WARNING", f'timetodate: "{_shown(values[0])}" is no time in seconds')
+        machine.log("WARNING", f'timetodate: "{_shown(given)}" is no time in seconds')
         return ""
-    return machine.text(wanted.written(at))
+    return machine.text(form.written(at))
 
 
-def _datetotime(machine: Machine, values: list[Value]) -> Value:
-    wanted = _format(machine, "datetotime", values[1])
+def _datetotime(machine: Machine, values: list[Any]) -> Value:
+    given, form = values
+    machine.spend(len(form.fields))
     try:
-        at = wanted.read(as_text(values[0]), _local(machine, machine.now_s()))
+        at = form.read(as_text(given), _local(machine, machine.now_s()))
         if at is not None:
             return int(at.timestamp() // 1)
     except (ValueError, OverflowError, OSError):
         pass
-    said = f'datetotime: "{_shown(values[0])}" is no time in the format "{_shown(values[1])}"'
+    said = f'datetotime: "{_shown(given)}" is no time in the format "{_shown(form.source)}"'
     machine.log("WARNING", said)
     return 0
 
@@ -59,23 +62,18 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def _format(machine: Machine, name: str, value: Value) -> DateFormat:
-    if wrong := _wrong_format(name, 1, value):
-        machine.fault(wrong)
-    wanted = date_format(as_text(value))
-    wanted.pattern.settle(machine.spend)
-    machine.spend(len(wanted.fields))
-    return wanted
+def _format_for(name: str) -> Make:
+    """What makes a format of an argument of that function."""
 
+    def make(machine: Machine, value: Value) -> DateFormat:
+        try:
+            form = date_format(as_text(value))
+        except BadFormatError as error:
+            machine.fault(f'{name}: format "{_shown(value)}": {error.message}')
+        form.pattern.settle(machine.spend)
+        return form
 
-def _wrong_format(name: str, position: int, value: Value) -> str | None:
-    if position != 1:
-        return None
-    try:
-        date_format(as_text(value))
-    except BadFormatError as error:
-        return f'{name}: format "{_shown(value)}": {error.message}'
-    return None
+    return make
 
 
 def _shown(value: Value) -> str:
@@ -91,7 +89,7 @@ TIMES = (
         2,
         _timetodate,
         "the time as a text in the format; the empty text for what is no time",
-        lambda position, value: _wrong_format("timetodate", position, value),
+        (1, _format_for("timetodate")),
     ),
     Function(
         "datetotime",
@@ -99,6 +97,6 @@ TIMES = (
         2,
         _datetotime,
         "the time that a text in the format is; 0 for what is none",
-        lambda position, value: _wrong_format("datetotime", position, value),
+        (1, _format_for("datetotime")),
     ),
 )

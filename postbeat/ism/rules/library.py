@@ -19,12 +19,46 @@ from postbeat.ism.values import Value, as_text
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """A file cannot be had; the message says why, after the file's name where there is one."""
 
     def __init__(self, message: str, path: Path | None = None) -> None:
         self.message = message
         super().__init__(f"{path} {message}" if path else message)
+
+
+def read(path: Path, most: int) -> bytes:
+    """What a file has, of up to ``most`` bytes.
+
+    Raises:
+        UnreadableError: it cannot be read, is no file, or is larger.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError("is not a file", path)
+        # Should it be a named pipe by now, without O_NONBLOCK this would wait for whoever writes to it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror}", path) from error
+    if len(data) > most:
+        raise UnreadableError(f"has more than {most:,} bytes", path)
+    return data
+
+
+def text_of(path: Path, data: bytes) -> str:
+    """The text of a file: UTF-8, with a mark of the byte order or none. The end of each line becomes LF.
+
+    Raises:
+        UnreadableError: it is not UTF-8.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8: line {line} has the byte 0x{data[error.start]:02x}"
+        raise UnreadableError(message, path) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class Library:
@@ -50,7 +84,7 @@ class Library:
         """The main file; None where it cannot be read."""
         try:
             return self._source(path, self._text(path))
-        except _UnreadableError as error:
+        except UnreadableError as error:
             self.errors.append(RulesError(str(path), 0, 0, error.message))
             return None
 
@@ -70,8 +104,8 @@ class Library:
             self._bytes += len(text)
             if self._bytes > self._limits.file_bytes:
                 self._full = True
-                raise _UnreadableError(f"the included files have more than {self._limits.file_bytes:,} bytes")
-        except _UnreadableError as error:
+                raise UnreadableError(f"the included files have more than {self._limits.file_bytes:,} bytes")
+        except UnreadableError as error:
             scope.error(path, str(error))
             scope.incomplete = True
             return None
@@ -89,7 +123,7 @@ class Library:
         try:
             file = self._resolved(path.value)
             text = self._text(file)
-        except _UnreadableError as error:
+        except UnreadableError as error:
             scope.error(path, str(error))
             scope.incomplete = True
             return None
@@ -113,15 +147,15 @@ class Library:
 
     def _check(self, path: Path) -> None:
         if len(self._stack) > self._limits.include_depth:
-            raise _UnreadableError(f"included deeper than {self._limits.include_depth}")
+            raise UnreadableError(f"included deeper than {self._limits.include_depth}")
         same = os.path.realpath(path)
         if any(os.path.realpath(one) == same for one in self._stack):
             way = " includes ".join(one.name for one in (*self._stack, path))
-            raise _UnreadableError(f"a file cannot include itself: {way}")
+            raise UnreadableError(f"a file cannot include itself: {way}")
         self._count += 1
         if self._count > self._limits.files:
             self._full = True
-            raise _UnreadableError(f"more than {self._limits.files:,} files are included")
+            raise UnreadableError(f"more than {self._limits.files:,} files are included")
 
     def _resolved(self, path: Value) -> Path:
         """A path with its variables, relative to the file that names it."""
@@ -129,32 +163,17 @@ class Library:
         def expanded(found: re.Match[str]) -> str:
             name = found[1] if found[1] is not None else found[2]
             if name not in self._environ:
-                raise _UnreadableError(f"there is no environment variable {name}")
+                raise UnreadableError(f"there is no environment variable {name}")
             return self._environ[name]
 
         text = _VARIABLE.sub(expanded, as_text(path))
         if not text or "\0" in text:
-            raise _UnreadableError(f"expected the path of a file, got {quoted(text)}")
+            raise UnreadableError(f"expected the path of a file, got {quoted(text)}")
         return self._stack[-1].parent / text
 
     def _text(self, path: Path) -> str:
         if path in self._texts:
             return self._texts[path]
         self.files.append(path)
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise _UnreadableError("is not a file", path)
-            # Should it be a named pipe by now, without O_NONBLOCK this would wait for whoever writes to it.
-            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-                data = file.read(self._limits.file_bytes + 1)
-        except OSError as error:
-            raise _UnreadableError(f"cannot be read: {error.strerror}", path) from error
-        if len(data) > self._limits.file_bytes:
-            raise _UnreadableError(f"has more than {self._limits.file_bytes:,} bytes", path)
-        try:
-            self._texts[path] = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            message = f"is not UTF-8: line {line} has the byte 0x{data[error.start]:02x}"
-            raise _UnreadableError(message, path) from error
+        self._texts[path] = text_of(path, read(path, self._limits.file_bytes))
         return self._texts[path]

@@ -52,7 +52,11 @@ def load(
     machine.arrays = {name: {} for name in scope.arrays}
     machine.default_target = next(iter(scope.targets), "")
     return Program(
-        run, lambda: _compiled(library, source, limits, traced=True)[0], machine, library.files, str(path)
+        run,
+        lambda: _compiled(library, source, limits, traced=True)[0],
+        machine,
+        library.files,
+        library.in_order(scope.warnings),
     )
 
 

@@ -11,7 +11,8 @@ from postbeat.ism.values import Value
 
 __all__ = ["Machine", "RulesFaultError"]
 
-_TURNS = 16  # of loops, from one look at the clock to the next
+_STEPS_PER_LOOK = 128  # from one look at the clock to the next, as that costs as much as several statements
+PARSED_PER_STEP = 64  # characters of a text that is taken apart
 CHARS_PER_STEP = 512  # a text of so many counts as one step: this bounds what a run holds, too
 
 
@@ -39,6 +40,7 @@ class Machine:
         "hostname",
         "limits",
         "lines",
+        "look_at",
         "loops",
         "most_chars",
         "now_s",
@@ -47,7 +49,6 @@ class Machine:
         "services",
         "steps_left",
         "target",
-        "turns",
     )
 
     def __init__(
@@ -77,7 +78,7 @@ class Machine:
     ) -> None:
         """Forgets the run before, and begins one."""
         self.steps_left = self.limits.steps
-        self.turns = 0  # of loops
+        self.look_at = max(self.steps_left - _STEPS_PER_LOOK, 0)  # with less left, :meth:`look` is due
         self.cpu_until_ns = 0
         self.elements: dict[str, Value] = dict(elements)
         self.properties: dict[str, Value] = dict(properties)
@@ -108,39 +109,54 @@ class Machine:
         Raises:
             RulesFaultError: it is, or the run has used up its steps.
         """
-        if len(value) > self.most_chars:
-            self.fault(f"a text of more than {self.most_chars:,} characters")
-        if len(value) > CHARS_PER_STEP:
-            self.spend(len(value) // CHARS_PER_STEP)
+        if len(value) > CHARS_PER_STEP or len(value) > self.most_chars:
+            self.hold(len(value))
         return value
+
+    def hold(self, chars: int) -> None:
+        """Counts what it costs to make a text of so many characters.
+
+        Raises:
+            RulesFaultError: that is too long, or the run has used up its steps.
+        """
+        if chars > self.most_chars:
+            self.fault(f"a text of more than {self.most_chars:,} characters")
+        self.spend(chars // CHARS_PER_STEP)
 
     def spend(self, steps: int) -> None:
         """Counts work that costs as much as so many statements.
 
         Raises:
-            RulesFaultError: that was more than a run may use.
-        """
-        self.steps_left -= steps
-        if self.steps_left < 0:
-            self.fault(f"stopped after {self.limits.steps:,} steps")
-
-    def again(self) -> None:
-        """Counts a turn of a loop: nothing but a loop can make a file's statements cost more than once.
-
-        Raises:
             RulesFaultError: the run has used up its steps, or its time on the processor.
         """
-        self.spend(1)
-        self.turns += 1
-        if self.turns % _TURNS == 0:  # to ask costs as much as several statements
-            self._check_cpu()
+        self.steps_left -= steps
+        if self.steps_left < self.look_at:
+            self.look()
 
-    def _check_cpu(self) -> None:
+    def look(self) -> None:
+        """Looks at what the run has used, some time after the look before. The first begins its time.
+
+        Raises:
+            RulesFaultError: it has used up its steps, or its time on the processor.
+        """
+        if self.steps_left < 0:
+            self.fault(f"stopped after {self.limits.steps:,} steps")
+        self.look_at = max(self.steps_left - _STEPS_PER_LOOK, 0)
         now_ns = thread_time_ns()
         if not self.cpu_until_ns:
             self.cpu_until_ns = now_ns + self.limits.cpu_ms * 1_000_000
         elif now_ns > self.cpu_until_ns:
             self.fault(f"stopped after {self.limits.cpu_ms} ms of computing")
+
+    def set_property(self, name: str, value: Value) -> None:
+        """Assigns to a property.
+
+        Raises:
+            RulesFaultError: there are too many.
+        """
+        if name not in self.properties and len(self.properties) >= self.limits.properties:
+            self.fault(f"more than {self.limits.properties:,} properties")
+        self.properties[name] = self.assigned[name] = value
 
     def set_entry(self, name: str, key: str, value: Value) -> None:
         """Sets an entry of an array.

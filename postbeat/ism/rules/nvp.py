@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-_PAIR = re.compile(r'[;\s]*([^=;"\s]+)="((?:[^"]|"")*)"')
+# All possessive: the time is in proportion to the text.
+_VALUE = r'"([^"]*+(?:""[^"]*+)*+)"'
+_PIECE = re.compile(rf'[;\s]*+(?:([^=;"\s]++)\s*+=\s*+{_VALUE}|[^;]*+)')
+_PAIRS = re.compile(rf'(?:[^=;"\s]++={_VALUE}(?:;|\Z))++')  # a text as it is made here
 _NO_NAME = re.compile(r"[^\w.-]")
 
 
 def pairs_of(text: str) -> dict[str, str]:
-    """The pairs of a text; what is none is left out. Of pairs with the same name the last counts."""
-    pairs = {}
-    at = 0
-    while found := _PAIR.match(text, at):
-        pairs[found[1]] = found[2].replace('""', '"')
-        at = found.end()
-    return pairs
+    """The pairs of a text, which may have blanks around them and around their ``=``.
+
+    What is no pair is left out, up to the next ``;``. Of pairs with the same name the last counts.
+    """
+    return {piece[1]: piece[2].replace('""', '"') for piece in _PIECE.finditer(text) if piece[1]}
 
 
 def text_of(pairs: Mapping[str, str]) -> str:
@@ -32,7 +33,7 @@ def added(text: str, name: str, value: str) -> str:
     pair = _pair(name, value)
     if not text:
         return pair
-    if text.endswith('"') and pair[: pair.index("=") + 2] not in text:
+    if text[-1] == '"' and pair[: pair.index("=") + 2] not in text and _PAIRS.fullmatch(text):
         return f"{text};{pair}"  # nearly always
     return text_of({**pairs_of(text), _named(name): value})
 

@@ -37,16 +37,17 @@ def _checked(result: int | float, sign: str) -> int | float:
 
 
 def _number(value: Value, sign: str) -> int | float:
+    """The number of a value. The empty text is 0, as it is to int(): what was not measured stops no run."""
     if value.__class__ is int:
         return value
-    number = as_number(value)
+    number = as_number(value or 0)
     if number is None:
         raise RulesFaultError(f"{sign} takes numbers, got {_shown(value)}")
     return number
 
 
 def _whole(value: Value, sign: str) -> int:
-    number = as_number(value)
+    number = as_number(value or 0)
     if number is None or number != int(number):
         raise RulesFaultError(f"{sign} takes whole numbers, got {_shown(value)}")
     return min(max(int(number), INTEGER_LEAST), INTEGER_MOST)

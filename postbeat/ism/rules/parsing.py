@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from math import isinf
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ ERRORS_LIMIT = 20  # of form, in one file: after so many it is another language
 _OPENS = frozenset({"_LPAR", "LSQB", "OPENING", "LBRACE"})
 _CLOSES = frozenset({"_RPAR", "_RSQB", "RBRACE"})
 _SIGNS = frozenset({"BANG", "NOT", "MINUS"})
+_ENDS = frozenset({"ELEMENT", "FIELD", "PROPERTY", "NAME", "INTEGER", "REAL", "_RPAR", "_RSQB"})  # of a value
 _BEGINS = syntaxerrors.STATEMENTS - {"LSQB", "OPENING"}  # a bracket may as well be the key of an array
 _lock = Lock()  # there is one parser, and its builder has a state
 
@@ -84,10 +86,14 @@ class _Reading:
                 self._braces = 0
                 self._advance()
                 continue
+            if self._token.type == "REAL" and isinf(float(self._token)):
+                self._note("this is more than a number can be")
             try:
                 read = self._parser.feed_token(self._token)
             except UnexpectedToken:
-                self._note(self._unfinished() or syntaxerrors.message(self._parser, self._token, self._next))
+                if not self._noted_remainder():
+                    said = self._unfinished() or syntaxerrors.message(self._parser, self._token, self._next)
+                    self._note(said)
                 if self._token is self._end:
                     break
                 self._recover()
@@ -135,8 +141,8 @@ class _Reading:
         self._note(f"nested deeper than {self._nesting}")
         return True
 
-    def _note(self, message: str) -> None:
-        at = self._token
+    def _note(self, message: str, at: Token | None = None) -> None:
+        at = at or self._token
         self.errors.append(RulesError(self._name, at.line or 1, at.column or 1, message))
 
     def _unfinished(self) -> str:
@@ -144,6 +150,16 @@ class _Reading:
         if self._token.type != "_ASSIGN" or not self._before_begins or self._before.type == "NAME":
             return ""
         return f"got = after {self._before}: the statement on the line before is not finished"
+
+    def _noted_remainder(self) -> bool:
+        """Notes a property that was to be a remainder: the ``%b`` of ``$a%b``, which begins a statement."""
+        at = self._token
+        if at.type != "PROPERTY" or self._before.type not in _ENDS or at.start_pos != self._before.end_pos:
+            at = self._before
+            if at.type != "PROPERTY" or self._before_begins or self._parser.accepts() != {"_ASSIGN"}:  # type: ignore[no-untyped-call]
+                return False
+        self._note(f"{at} is a property: for the remainder put a blank after the %, as in % {at[1:]}", at)
+        return True
 
     def _recover(self) -> None:
         """Goes back to the innermost block, and on to where a statement may begin."""

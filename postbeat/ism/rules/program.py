@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postbeat.ism.rules.compiling import Ended
-from postbeat.ism.rules.errors import Place, RulesFault, RulesFaultError
+from postbeat.ism.rules.errors import Place, RulesError, RulesFault, RulesFaultError
 from postbeat.ism.rules.machine import Machine
 from postbeat.ism.rules.scope import Act
 from postbeat.ism.values import Value
@@ -78,18 +78,23 @@ class Program:
     """A compiled file with all that it includes.
 
     Its arrays, its loads and its default target persist from run to run. It is not thread-safe: one run at a
-    time. ``files`` are all that were read, the main file first.
+    time. ``files`` are all that were read, the main file first; ``warnings`` say what in them does nothing.
     """
 
     def __init__(
-        self, run: Act, traced: Callable[[], Act], machine: Machine, files: Sequence[Path], name: str
+        self,
+        run: Act,
+        traced: Callable[[], Act],
+        machine: Machine,
+        files: Sequence[Path],
+        warnings: Sequence[RulesError],
     ) -> None:
-        self.files = tuple(files)
+        self.files, self.warnings = tuple(files), tuple(warnings)
         self._run = run
         self._traced = traced
         self._tracing: Act | None = None
         self._machine = machine
-        self._start = Place(name, 1, 1)
+        self._start = Place(str(self.files[0]), 1, 1)
 
     def run(
         self,

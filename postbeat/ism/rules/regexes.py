@@ -16,13 +16,13 @@ from typing import Protocol, cast
 import re2
 
 PATTERN_CHARS = 1_000
-CACHED = 512  # patterns that are kept compiled
+CACHED = 512  # patterns from data that are kept compiled
 WORK_LIMIT = 4_000_000  # bytes of text times instructions of the pattern: 100 ms, where all goes badly
 RESULT_CHARS = 1 << 20  # of a replacement, while it grows; a run's own limit is less
 _MEMORY = 1 << 18  # bytes for each of the two programs of a pattern
 _WORK_PER_STEP = 128
 _PLAIN_PER_STEP = 512  # characters, where no program is needed
-_TIMED_WORK = 1 << 17  # from here on the clock tells what it was, as mostly it is far less than it could be
+_TIMED_WORK = 1 << 9  # from here on the clock tells what it was, as mostly it is far less than it could be
 _STEPS_PER_S = 500_000
 
 _PLAIN = re.compile(r"(?:[^\\.^$*+?()\[\]{}|]|\\[!-/:;=?@\[-^`{-~])*")
@@ -81,7 +81,7 @@ class Pattern:
         self._size = self._test.programsize
         self._full: _Program | None = None
         self._full_size = self._groups = 0
-        # Compiling is billed to the first who uses it, and twice: the other program takes as long.
+        # Compiling is billed to the first who settles it, and twice: the other program takes as long.
         self._owed = int(2 * (thread_time() - since_s) * _STEPS_PER_S)
 
     @property
@@ -100,7 +100,6 @@ class Pattern:
         Raises:
             BadPatternError: ``text`` is too long for so big a pattern.
         """
-        self.settle(bill)
         if self.literal is not None:
             bill(len(text) // _PLAIN_PER_STEP)
             return self.literal in text
@@ -141,7 +140,6 @@ class Pattern:
             BadPatternError: ``text`` is too long for so big a pattern, the result grows too long, or the
                 replacement names a group that is not there.
         """
-        self.settle(bill)
         parts = self._parts(replacement)
         if self.literal is not None:
             bill((len(text) + text.count(self.literal) * len(parts)) // _PLAIN_PER_STEP)
@@ -167,7 +165,6 @@ class Pattern:
         return "".join(pieces) + text[end:]
 
     def _search_groups(self, text: str, bill: Callable[[int], None]) -> _Match | None:
-        self.settle(bill)
         data, program = _bytes(text), self._complete()
         if (work := len(data) * self._full_size) >= _TIMED_WORK:
             return _timed_search(program, data, work, bill)
@@ -175,7 +172,10 @@ class Pattern:
         return program.search(data)
 
     def settle(self, bill: Callable[[int], None]) -> None:
-        """Bills what the compiling cost, where nobody was billed for it yet."""
+        """Bills what the compiling cost, where nobody was billed for it yet.
+
+        To be called before a pattern that comes from data is used.
+        """
         if self._owed:
             owed, self._owed = self._owed, 0
             bill(owed)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Any, Protocol
 
+from postbeat.alerts import OURS
 from postbeat.ism.rules.errors import Limits, Place, RulesError
 from postbeat.ism.rules.machine import Machine
 from postbeat.ism.rules.tables import LookupTable
@@ -79,9 +80,11 @@ class Scope:
         self.incomplete = incomplete
         self.file = ""
         self.errors: list[RulesError] = []
+        self.warnings: list[RulesError] = []  # what is valid, but does nothing
         self.arrays: dict[str, Place] = {}
         self.tables: dict[str, LookupTable] = {}
         self.targets: dict[str, Place] = {}
+        self.made: dict[tuple[object, str], Any] = {}  # of constants, by what made it
         self.loops: list[Loop] = []
         self.leaves = 0  # foreach and switch around
         self.begun = False  # whether a statement was seen before which tables must stand
@@ -99,6 +102,13 @@ class Scope:
         """Notes a name that is not declared, where that is sure."""
         if not self.incomplete:
             self.error(node, message)
+
+    def sets_field(self, node: Node, name: str) -> None:
+        """Notes a field that rules cannot set, where they do."""
+        if name in OURS:
+            self.warnings.append(
+                self.place(node).error(f"@{name} is set by Postbeat: what rules give it is not taken")
+            )
 
     def has_array(self, node: Node, name: str) -> bool:
         """Whether there is an array of this name; notes where there is not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from postbeat.ism.rules import nvp, tree
-from postbeat.ism.rules.machine import Machine
+from postbeat.ism.rules.machine import PARSED_PER_STEP, Machine
 from postbeat.ism.rules.scope import NOTHING, Code, Scope, hint
 from postbeat.ism.rules.special_events import EVENTS
 from postbeat.ism.rules.special_form import Compile, Special
@@ -201,6 +201,7 @@ def _nvp_add(scope: Scope, call: tree.Call, compile_: Compile) -> Code:
     def run(machine: Machine) -> Value:
         text = as_text(before(machine))
         for name, value in pairs:
+            machine.spend(len(text) // PARSED_PER_STEP)
             text = machine.text(nvp.added(text, as_text(name(machine)), as_text(value(machine))))
         return text
 
@@ -211,9 +212,11 @@ def _nvp_add_everything(codes: list[Code]) -> Code:
     before = codes[0].run if codes else lambda _machine: ""
 
     def run(machine: Machine) -> Value:
-        machine.spend(len(machine.elements) // 8)
+        text = as_text(before(machine))
+        machine.spend(len(machine.elements) // 8 + len(text) // PARSED_PER_STEP)
         pairs = {name: as_text(value) for name, value in machine.elements.items()}
-        return machine.text(nvp.text_of({**nvp.pairs_of(as_text(before(machine))), **pairs}))
+        machine.hold(sum(map(len, pairs.values())))
+        return machine.text(nvp.text_of({**nvp.pairs_of(text), **pairs}))
 
     return Code(run, 4)
 
@@ -223,7 +226,9 @@ def _nvp_remove(scope: Scope, call: tree.Call, compile_: Compile) -> Code:
     before, *names = (one.run for one in codes)
 
     def run(machine: Machine) -> Value:
-        return machine.text(nvp.removed(as_text(before(machine)), [as_text(one(machine)) for one in names]))
+        text = as_text(before(machine))
+        machine.spend(len(text) // PARSED_PER_STEP)
+        return machine.text(nvp.removed(text, [as_text(one(machine)) for one in names]))
 
     return Code(run, 2 + sum(one.nodes for one in codes))
 

@@ -73,6 +73,7 @@ def _genevent(scope: Scope, call: tree.Call, compile_: Compile) -> Code:
         if not isinstance(field, tree.Variable) or field.sign != "@":
             scope.error(field, "expected a @Field")
             continue
+        scope.sets_field(field, field.name)
         code = compile_(scope, value)
         nodes += code.nodes + 1
         fields.append((field.name, code.run))

@@ -63,7 +63,8 @@ STATEMENTS = frozenset(
         "RECOVER",
     ]
 )
-_LITERALS = frozenset({"STRING", "REAL", "INTEGER"})
+_NUMBERS = frozenset({"REAL", "INTEGER"})
+_LITERALS = _NUMBERS | {"STRING"}
 _TARGETS = frozenset({"ELEMENT", "FIELD", "PROPERTY", "NAME"})
 _SAID = {
     "$END": "the end of the file",
@@ -85,6 +86,7 @@ _SAID = {
     "NAME": "a name",
     "STRING": "a text in quotes",
     "PIPE": "|",
+    "MINUS": "-",
 }
 _NEVER = frozenset({"BROKEN", "UNCLOSED", "STRANGE", "_SEMICOLON"})
 
@@ -161,7 +163,10 @@ def _said(accepted: Iterable[str]) -> str:
         left -= _VALUES
     elif left >= _LITERALS:
         words.append("a text or a number")
-        left -= _LITERALS
+        left -= _LITERALS | {"MINUS"}
+    elif left == _NUMBERS:
+        words.append("a number")
+        left = set()
     if {"ELEMENT", "FIELD"} <= left:
         words.append("$element, @Field, %Property or array[key]")
         left -= _TARGETS

@@ -70,7 +70,7 @@ def _row(line: str) -> tuple[str, ...]:
     text = line.strip()
     braced = text.startswith("{")
     if not braced and not text.startswith('"'):
-        return tuple(column.strip(" ") for column in line.rstrip("\r\n").split("\t"))
+        return tuple(column.strip(" ") for column in line.split("\t"))
     if braced:
         text = text.rstrip(", \t").removeprefix("{").removesuffix("}").strip()
     return tuple(_quoted_columns(text.rstrip(", \t")))
