@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from postbeat import profile as profiles
+from postbeat.ism.transfer import exporting
 from tests.cli.conftest import Run
 
 GOOD = """monitor,identifier,server,email,username,password,colour
@@ -88,6 +89,14 @@ def test_strict_is_for_what_was_left_out(inside: Run, file: Path) -> None:
     assert done.returncode == 1
     assert "left out:\n  line 2: colour: no field has this name\n" in done.stderr
     assert done.stdout.startswith("# Made by")
+
+
+def test_a_statement_that_could_judge_nothing_is_left_out(inside: Run, file: Path) -> None:
+    file.write_text("monitor,server,servicelevels\nsmtp,h,downloadTime > 5 Marginal\n")
+    assert inside("ism", "import", file).returncode == 0
+    done = inside("ism", "import", file, "--strict")
+    assert done.returncode == 1
+    assert "left out:\n  line 2: servicelevels: downloadTime > 5 Marginal: " in done.stderr
 
 
 def test_faults_are_said_all_at_once_and_nothing_is_written(inside: Run, file: Path, tmp_path: Path) -> None:
@@ -173,3 +182,15 @@ def test_an_export_of_a_profile_with_faults_says_them(inside: Run, tmp_path: Pat
     done = inside("ism", "export", source)
     assert done.returncode == 2
     assert f"{source}:2: elements[0].port: expected a whole number from 1 to 65535, got 0" in done.stderr
+
+
+def test_a_profile_that_is_too_large_for_a_file_is_not_exported(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "office.yaml"
+    source.write_text(PROFILE)
+    monkeypatch.setattr(exporting, "ELEMENT_LIMIT", 1)
+    done = inside("ism", "export", source, "-o", tmp_path / "office.xml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("a file has at most 1 elements, ")
+    assert not (tmp_path / "office.xml").exists()

@@ -14,7 +14,7 @@ from postbeat.cli.common import errors_exit, fail, json_option, load, print_json
 from postbeat.cli.render import plural
 from postbeat.elements import REGION_PATTERN
 from postbeat.ism.transfer import exporting, importing
-from postbeat.ism.transfer.exporting import Export, FileForm
+from postbeat.ism.transfer.exporting import Export, FileForm, TooLarge
 from postbeat.ism.transfer.importing import Options
 from postbeat.ism.transfer.report import TransferError
 from postbeat.ism.transfer.rows import SIZE_LIMIT
@@ -109,12 +109,15 @@ def export(profile: Path, form: str | None, output: Path | None, force: bool) ->
     What the ISM's fields cannot say is kept beside them, and listed: an import of the file makes the same
     elements again. Passwords are never written, only where they are found.
 
-    Exit code 2: the profile is not valid, or the file cannot be written.
+    Exit code 2: the profile is not valid, or too large for one file, or the file cannot be written.
     """
     csv = output is not None and output.suffix.lower() == ".csv"
     chosen = FileForm(form) if form else FileForm.CSV if csv else FileForm.XML
     loaded = load(profile)
-    made = exporting.write(loaded, profile.resolve().stem, chosen)
+    try:
+        made = exporting.write(loaded, profile.resolve().stem, chosen)
+    except TooLarge as error:
+        fail(str(error), _WRONG)
     if output is None:
         click.echo(made.text, nl=False)
     else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from postbeat.ism.transfer import fields
 from postbeat.ism.transfer.fields import MONITOR, PROFILE, REPEATABLE
@@ -26,7 +28,7 @@ def read(data: bytes, file: str) -> Reading:
     """
     reading = Reading(file)
     text = _decoded(data, reading)
-    records = _records(text, _delimiter(text), reading)
+    records = _records(text, reading)
     header = _header(records, reading)
     filled: set[str] = set()
     for first, last, record in records:
@@ -71,47 +73,59 @@ def _decoded(data: bytes, reading: Reading) -> str:
     return text
 
 
-def _delimiter(text: str) -> str:
-    """What parts the columns: of the usual signs, the one that finds the most fields in the header."""
-    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
-    return max(_DELIMITERS, key=lambda sign: sum(_is_known(part) for part in header.split(sign)))
+def _dialect(text: str) -> tuple[str, bool]:
+    """What parts the columns, and whether blanks after it are no part of them, as the header has it.
+
+    Of the usual signs it is the one that finds the most fields.
+    """
+    header = next((line for line in text.splitlines() if line.strip() and not _is_comment(line)), "")
+    sign = max(_DELIMITERS, key=lambda sign: sum(_is_known(part) for part in header.split(sign)))
+    return sign, f"{sign} " in header
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip(" ").startswith("#")
 
 
 def _is_known(label: str) -> bool:
     return fields.field_of(label) is not None
 
 
-def _records(text: str, delimiter: str, reading: Reading) -> Iterator[tuple[int, int, list[str]]]:
+def _records(text: str, reading: Reading) -> Iterator[tuple[int, int, list[str]]]:
     """The records with their first and last lines; blank ones and comments are only accounted for.
 
     Raises:
         TransferError: the text is no CSV, or too long.
     """
     csv.field_size_limit(VALUE_LIMIT + 1)
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
-    )
-    count = 0
-    while True:
-        first = reader.line_num + 1
+    sign, skips = _dialect(text)
+    lines = enumerate(io.StringIO(text, newline=""), 1)
+    for count, (first, line) in enumerate(lines, 1):
+        if count > _RECORD_LIMIT:
+            _beyond_limits(first, reading)
+        if _is_comment(line):
+            reading.span(first, first, "comment")
+            continue
+        # A reader for each record: it takes further lines only where a quote goes over them.
+        rest = itertools.chain([line], (more for _, more in lines))
+        reader = csv.reader(rest, delimiter=sign, strict=True, skipinitialspace=skips)
         try:
             record = next(reader)
-        except StopIteration:
-            return
         except csv.Error as error:
             reading.fault(first, "", f"not CSV: {error}")
             raise TransferError(reading.faults) from error
-        count += 1
-        if count > _RECORD_LIMIT or len(record) > _COLUMN_LIMIT:
-            limits = f"{_RECORD_LIMIT} lines and {_COLUMN_LIMIT} columns"
-            reading.fault(first, "", f"expected at most {limits}")
-            raise TransferError(reading.faults)
-        if not any(cell.strip() for cell in record):
-            reading.span(first, reader.line_num, "blank")
-        elif record[0].startswith("#"):
-            reading.span(first, reader.line_num, "comment")
+        if len(record) > _COLUMN_LIMIT:
+            _beyond_limits(first, reading)
+        last = first + reader.line_num - 1
+        if any(cell.strip() for cell in record):
+            yield first, last, record
         else:
-            yield first, reader.line_num, record
+            reading.span(first, last, "blank")
+
+
+def _beyond_limits(line: int, reading: Reading) -> NoReturn:
+    reading.fault(line, "", f"expected at most {_RECORD_LIMIT} lines and {_COLUMN_LIMIT} columns")
+    raise TransferError(reading.faults)
 
 
 def _header(records: Iterator[tuple[int, int, list[str]]], reading: Reading) -> list[str]:

@@ -63,16 +63,15 @@ class Draft:
 
 
 def draft_of(row: Row, reading: Reading, *, legacy: bool) -> Draft:
-    """A draft with all but its name and its secrets; ``legacy`` accepts servers of the ISM's time."""
+    """A draft with all but its name, its service levels and its secrets.
+
+    ``legacy`` accepts servers of the ISM's time.
+    """
     draft = Draft(row, reading)
     for name, cell in row.given.items():
         if name in ("name", "email") and not (name == "email" and draft.kind is Kind.SMTP):
             continue
-        try:
-            _take(draft, name, cell.text)
-        except ValueError as error:
-            for message in str(error).splitlines():
-                draft.fault(name, message)
+        _take(draft, name, cell.text)
     _security(draft, legacy=legacy)
     _login(draft)
     _port(draft)
@@ -84,9 +83,9 @@ def draft_of(row: Row, reading: Reading, *, legacy: bool) -> Draft:
 
 
 def _take(draft: Draft, name: str, cell: str) -> None:
-    """One value, as it is; secrets come later, as their references have the element's name."""
+    """One value, as it is; those come later that depend on the names or the pairs of elements."""
     form = fields.form_of(name)
-    if form is Form.SECRET:
+    if form in (Form.SECRET, Form.LEVELS):
         return
     if decoded(cell):
         draft.values[name] = value_of(form, cell)

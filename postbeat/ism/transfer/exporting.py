@@ -11,8 +11,9 @@ from postbeat.ism.transfer import csvform, xmlform
 from postbeat.ism.transfer.fields import ISM_FIELDS, ISM_LOGINS, form_of, ism_name
 from postbeat.ism.transfer.naming import Taken, variable_from
 from postbeat.ism.transfer.report import Effect, Note, Variable
-from postbeat.ism.transfer.rows import Said
+from postbeat.ism.transfer.rows import ELEMENT_LIMIT, SIZE_LIMIT, Said
 from postbeat.ism.transfer.values import NO_VALUE, secret_text, text_of
+from postbeat.ism.transfer.xmltree import NODE_LIMIT
 from postbeat.model import Secret
 from postbeat.profile import Profile, secrets_of
 
@@ -39,7 +40,11 @@ class Export:
 
 
 def write(profile: Profile, name: str, form: FileForm) -> Export:
-    """The file of a profile. ``name`` is that of the ISM's profile."""
+    """The file of a profile. ``name`` is that of the ISM's profile.
+
+    Raises:
+        TooLarge: it is more than an import takes.
+    """
     exporting = _Exporting(profile)
     elements = [exporting.said(element) for element in profile.elements.values()]
     notes = [
@@ -47,7 +52,19 @@ def write(profile: Profile, name: str, form: FileForm) -> Export:
         for (what, text), names in exporting.notes.items()
     ]
     written = (xmlform if form is FileForm.XML else csvform).write(name, elements)
+    values = sum(len(it.given) + len(it.extension) for it in elements)
+    if (
+        len(elements) > ELEMENT_LIMIT
+        or 2 * len(elements) + values > NODE_LIMIT
+        or len(written.encode()) > SIZE_LIMIT
+    ):
+        limits = f"{ELEMENT_LIMIT} elements, {NODE_LIMIT} values and {SIZE_LIMIT} bytes"
+        raise TooLarge(f"a file has at most {limits}: export the profile in parts")
     return Export(written, tuple(notes), tuple(exporting.variables))
+
+
+class TooLarge(Exception):
+    """A profile does not go into one file; the message has the limits."""
 
 
 class _Exporting:
@@ -65,14 +82,14 @@ class _Exporting:
     def said(self, element: AnyElement) -> Said:
         """An element in cells."""
         said = Said(element.kind)
-        for name in ISM_FIELDS:
+        defaults = _DEFAULTS[element.kind]
+        for name in dict.fromkeys((*ISM_FIELDS, *defaults)):
             value = getattr(element, name, None)
-            if value not in (None, "", ()) and _is_known(element, name):
+            if value == defaults.get(name) or name == "regions":
+                continue
+            if name in ISM_FIELDS and _is_known(element, name):
                 said.given[ism_name(name)] = self._cell(element, name, value)
-        for name, default in _DEFAULTS[element.kind].items():
-            value = getattr(element, name)
-            is_said = name in ISM_FIELDS and _is_known(element, name)
-            if value != default and name != "regions" and not is_said:
+            else:
                 self._extend(said, element, name, value)
         self._unsettle(said, element)
         return said

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postbeat import profile as profiles
-from postbeat.ism.transfer import csvform, xmlform
+from postbeat.ism.transfer import csvform, servicelevels, xmlform
 from postbeat.ism.transfer.drafts import Draft, draft_of
 from postbeat.ism.transfer.fields import FIELDS
 from postbeat.ism.transfer.naming import Taken, is_valid, name_from
@@ -61,7 +61,9 @@ def read(data: bytes, file: str, options: Options = Options()) -> Import:
         if not reading.faults:
             reading.fault(1, "", "there is no element of smtp, imap4 or pop3 in it")
         raise TransferError(reading.faults)
-    pair(drafts, _name(drafts))
+    _name(drafts)
+    pair(drafts)
+    servicelevels.settle(drafts)
     _group(drafts)
     references = References(options.literal)
     references.settle(drafts)
@@ -73,14 +75,15 @@ def _is_xml(data: bytes) -> bool:
     return begin.startswith(b"<")
 
 
-def _name(drafts: Sequence[Draft]) -> dict[str, str]:
-    """Names all elements; returns the new names by those that were given."""
+def _name(drafts: Sequence[Draft]) -> None:
+    """Names all elements."""
     asked = [draft.text("name") for draft in drafts]
     taken = Taken()
-    names: dict[str, str] = {}
+    kept: set[str] = set()
     for draft, wanted in zip(drafts, asked, strict=True):
-        if is_valid(wanted) and wanted not in names:  # what has a good name keeps it
-            draft.name = names[wanted] = taken.unique(wanted)
+        if is_valid(wanted) and wanted not in kept:  # what has a good name keeps it
+            kept.add(wanted)
+            draft.name = taken.unique(wanted)
     for draft, wanted in zip(drafts, asked, strict=True):
         if draft.name:
             continue
@@ -95,21 +98,21 @@ def _name(drafts: Sequence[Draft]) -> dict[str, str]:
         if wanted:
             why = "the name is taken" if is_valid(wanted) else "no name that an element can have"
             draft.note(Effect.CHANGES, "name", f"{why}: it is {draft.name}")
-            names.setdefault(wanted, draft.name)
-    return names
 
 
 def _group(drafts: Sequence[Draft]) -> None:
     """Where a file holds several profiles, elements are grouped by theirs; one is the file itself."""
-    names = {draft.row.profile for draft in drafts}
-    several = len(names) > 1
-    if not several and names != {""}:
-        drafts[0].note(Effect.REMARK, "profile", f"{', '.join(names)}: a profile is a file here")
+    named = dict.fromkeys(draft.row.profile for draft in drafts)
+    if len(named) == 1:
+        if name := drafts[0].row.profile:
+            drafts[0].note(Effect.REMARK, "profile", f"{name}: a profile is a file here")
+        return
+    taken = Taken()
+    groups = {name: taken.unique(name_from(name) or "profile") for name in named if name}
     for draft in drafts:
         profile = draft.row.profile
-        group = name_from(profile)
-        if several and group and "group" not in draft.row.given:
-            draft.values["group"] = group
+        if profile and "group" not in draft.row.given:
+            draft.values["group"] = group = groups[profile]
             draft.note(
                 Effect.CHANGES, "profile", f"elements of several profiles: {profile} is the group {group}"
             )

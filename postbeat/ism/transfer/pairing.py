@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from postbeat.ism.transfer.drafts import Draft
 from postbeat.ism.transfer.report import Effect
 from postbeat.model import Kind
+from postbeat.yamllines import shown
 
 
-def pair(drafts: Sequence[Draft], names: Mapping[str, str]) -> None:
-    """Gives smtp elements their ``read``, where they name none. ``names`` has the new names by the old ones.
+def pair(drafts: Sequence[Draft]) -> None:
+    """Gives smtp elements their ``read``: the mailbox that they name, or else one that fits.
 
-    A mailbox fits whose ``email`` or login is the address; or whose login is what stands before its @, on
-    the same server or one of the address's domain. One on the same server, or of the same profile, is
-    preferred.
+    One that is named is looked for in the same profile first. A mailbox fits whose ``email`` or login is the
+    address; or whose login is what stands before its @, on the same server or one of the address's domain.
+    One on the same server, or of the same profile, is preferred.
     """
-    readers = _by_login([draft for draft in drafts if draft.kind is not Kind.SMTP])
+    mailboxes = [draft for draft in drafts if draft.kind is not Kind.SMTP]
+    by_name = _by(mailboxes, lambda it: {it.text("name")})
+    by_login = _by(mailboxes, lambda it: {it.text("username").casefold(), it.text("email").casefold()})
     used: set[str] = set()
     for draft in drafts:
         if draft.kind is not Kind.SMTP:
             continue
         if "read" in draft.row.given:
-            wanted = draft.text("read")
-            if wanted:
-                draft.values["read"] = names.get(wanted, wanted)
+            _find(draft, by_name)
         elif draft.text("email"):
-            used |= _pair(draft, readers)
-    for draft in drafts:
-        if draft.kind is not Kind.SMTP and "email" in draft.row.given:
-            _account_for_email(draft, used)
+            used |= _pair(draft, by_login)
+    for mailbox in mailboxes:
+        if "email" in mailbox.row.given:
+            _account_for_email(mailbox, used)
 
 
-def _by_login(readers: Sequence[Draft]) -> dict[str, list[Draft]]:
+def _by(mailboxes: Sequence[Draft], keys: Callable[[Draft], set[str]]) -> dict[str, list[Draft]]:
     found = defaultdict[str, list[Draft]](list)
-    for reader in readers:
-        for login in {reader.text("username").casefold(), reader.text("email").casefold()} - {""}:
-            found[login].append(reader)
+    for mailbox in mailboxes:
+        for key in keys(mailbox) - {""}:
+            found[key].append(mailbox)
     return found
+
+
+def _find(draft: Draft, mailboxes: Mapping[str, list[Draft]]) -> None:
+    """Settles an element that names its mailbox, which may have another name now."""
+    wanted = draft.text("read")
+    found = mailboxes.get(wanted, [])
+    found = [it for it in found if _same_profile(it, draft)] or found
+    if len(found) > 1:
+        draft.fault("read", f"expected the name of one mailbox, got {shown(wanted)}, which {len(found)} have")
+    elif found and found[0].name != wanted:
+        draft.values["read"] = found[0].name
+        draft.note(Effect.CHANGES, "read", f"{wanted} is {found[0].name} here")
 
 
 def _pair(draft: Draft, readers: Mapping[str, list[Draft]]) -> set[str]:
@@ -70,6 +83,7 @@ def _account_for_email(draft: Draft, used: set[str]) -> None:
     else:
         text = "a mailbox has none, and no smtp element was paired with it"
         draft.note(Effect.LEFT_OUT, "email", text)
+        del draft.row.given["email"]
 
 
 def _server(draft: Draft) -> str:

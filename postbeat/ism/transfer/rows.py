@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from postbeat.ism.transfer.values import decoded, is_said
 from postbeat.model import Kind
 from postbeat.yamllines import shown
 
-SIZE_LIMIT = 10_000_000  # bytes of a file
 ELEMENT_LIMIT = 50_000
+SIZE_LIMIT = 50_000_000  # bytes of a file: a thousand for each element
 VALUE_LIMIT = 100_000  # characters of one value
 _SHOWN_LENGTH = 200  # of a text of the input, in notes and faults
 _FAULT_LIMIT = 1000  # then the file is another one than was meant
@@ -153,6 +154,7 @@ def tame(text: str) -> str:
     return short if short.isprintable() else json.dumps(short)[1:-1]
 
 
+@functools.lru_cache(maxsize=4096)
 def hint(label: str) -> str:
     """Which field a label that is none may mean; "" for no idea."""
     close = get_close_matches(fields.normalised(label), fields.SPELLINGS, 1, 0.75)

@@ -77,6 +77,8 @@ def secret_of(cell: str) -> Secret | None:
         if cell.lstrip().startswith(f"{source}:"):
             value = decoded(cell.lstrip().removeprefix(f"{source}:"))
             return Secret(source, value) if value else None
+    if "\n" in cell:  # as XML has it in a line of its own
+        cell = cell.strip()
     text = cell.removeprefix("literal:")
     return Secret("literal", text) if text and text != NO_VALUE else None
 
@@ -87,10 +89,10 @@ def secret_text(secret: Secret) -> str:
 
 
 def value_of(form: Form, cell: str) -> Plain:
-    """The value of a cell, for every form but that of secrets; what is none stays a text, for a message.
+    """The value of a cell; what is none stays a text, for a message.
 
-    Raises:
-        ValueError: service levels are wrong; the message has a line for each.
+    Those of secrets and service levels depend on their elements: see :mod:`postbeat.ism.transfer.references`
+    and :mod:`postbeat.ism.transfer.servicelevels`.
     """
     return _READERS[form](cell)
 
@@ -174,10 +176,6 @@ def _folders(cell: str) -> Plain:
     return [decoded(cell)] if found is None else found
 
 
-def _levels(cell: str) -> Plain:
-    return [str(found) for found in levels.parse_all(decoded(cell))]
-
-
 def _expectation(cell: str) -> Plain:
     stage, *statuses = decoded(cell).split() or [""]
     found: dict[str, str | list[str]] = {"stage": stage}
@@ -193,6 +191,5 @@ _READERS: Mapping[Form, Callable[[str], Plain]] = {
     Form.NAMES: _split_by(r"[\s,;]+"),
     Form.FOLDERS: _folders,
     Form.WINDOWS: _split_by(r"[;\n]+"),
-    Form.LEVELS: _levels,
     Form.EXPECTATION: _expectation,
 }

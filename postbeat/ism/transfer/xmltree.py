@@ -15,7 +15,7 @@ from postbeat.ism.transfer.report import Effect, TransferError
 from postbeat.ism.transfer.rows import Reading
 
 _DEPTH_LIMIT = 16
-_NODE_LIMIT = 500_000  # of elements and attributes together
+NODE_LIMIT = 2_000_000  # of elements and attributes together
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class _Gathering(ContentHandler):
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:
         self._count += 1 + len(attrs)
-        if self._count > _NODE_LIMIT or len(self._open) == _DEPTH_LIMIT:
-            limits = f"{_NODE_LIMIT} elements and attributes, nested {_DEPTH_LIMIT} deep"
+        if self._count > NODE_LIMIT or len(self._open) == _DEPTH_LIMIT:
+            limits = f"{NODE_LIMIT} elements and attributes, nested {_DEPTH_LIMIT} deep"
             self.reading.fault(self.line, "", f"expected at most {limits}")
             raise TransferError(self.reading.faults)
         # A declaration of a namespace says nothing of an element of ours.
