@@ -7,7 +7,6 @@ import logging
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def _check(path: Path, *, as_json: bool) -> None:
 
 def _serve(path: Path, redis_url: str, helo_name: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    world = World(lambda: time.time_ns() // 1000, clock.steady_us, asyncio.sleep, random.random)
+    world = World(clock.Clock(), clock.steady_us, asyncio.sleep, random.random)
     service = Service(path, redis_url, helo_name, world)
 
     async def until_signalled() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from postbeat.sinks.alertmanager import AlertmanagerChannel
 from postbeat.sinks.channel import Channel
 from postbeat.sinks.command import CommandChannel
@@ -22,11 +20,11 @@ from postbeat.sinks.slack import SlackChannel
 from postbeat.sinks.webhook import WebhookChannel
 
 
-def channel_of(sink: AnySink, now_us: Callable[[], int], helo_name: str) -> Channel:
+def channel_of(sink: AnySink, helo_name: str) -> Channel:
     """The way to a sink's receiver."""
     match sink:
         case WebhookSink():
-            return WebhookChannel(sink, now_us)
+            return WebhookChannel(sink)
         case AlertmanagerSink():
             return AlertmanagerChannel(sink)
         case EmailSink():

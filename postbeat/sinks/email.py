@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
@@ -24,6 +25,8 @@ from postbeat.sinks.notice import Notice, moment
 from postbeat.sinks.template import BODY, SUBJECT, Template
 
 _REPLY_LIMIT = 200
+_QUIT_S = 2.0
+_TRIES = 5  # for recipients that are refused for now, while the others have the mail and wait for the next
 
 
 class EmailChannel(Channel):
@@ -34,9 +37,14 @@ class EmailChannel(Channel):
         self._helo_name = helo_name
         self._subject = Template(sink.subject, SUBJECT)
         self._body = Template(sink.body, BODY)
+        self._event = ""  # that is being told
+        self._served: set[str] = set()  # who has it, and does not get it again where the others do
+        self._tries = 0  # since somebody has it
 
     async def deliver(self, notice: Notice) -> None:
-        """Sends a mail through the first relay that takes it."""
+        """Sends a mail through the first relay that takes it; whom one refuses, the next may not."""
+        if notice.id != self._event:
+            self._event, self._served, self._tries = notice.id, set(), 0
         message = self._message(notice)
         failures = []
         for relay in in_order(self._sink.relays, notice):
@@ -45,10 +53,11 @@ class EmailChannel(Channel):
             except NotDeliveredError as error:
                 failures.append(error)
             else:
+                self._event = ""  # where it comes again after all, it is for everybody
                 return
-        raise NotDeliveredError(
-            "; ".join(map(str, failures)), permanent=all(failure.permanent for failure in failures)
-        )
+        self._tries += bool(self._served)
+        permanent = self._tries >= _TRIES or all(failure.permanent for failure in failures)
+        raise NotDeliveredError("; ".join(map(str, failures)), permanent=permanent)
 
     def _message(self, notice: Notice) -> bytes:
         sink = self._sink
@@ -69,6 +78,12 @@ class EmailChannel(Channel):
         return f"<{event}.{self._sink.name}@{self._sink.sender.rpartition('@')[2]}>"
 
     async def _sent(self, relay: Relay, message: bytes) -> None:
+        """Sends the mail to the recipients that do not have it yet.
+
+        Raises:
+            NotDeliveredError: one of them does not have it yet.
+        """
+        recipients = [address for address in self._sink.to if address not in self._served]
         where = f"{relay.server}:{relay.port}"
         client = SMTP(
             hostname=relay.server,
@@ -83,16 +98,12 @@ class EmailChannel(Channel):
         try:
             async with asyncio.timeout(self._sink.timeout):
                 await client.connect()
-                await client.sendmail(self._sink.sender, list(self._sink.to), message)
-                # The mail is taken: whatever comes now changes nothing.
-                with contextlib.suppress(SMTPException, OSError, TimeoutError):
-                    await client.quit()
+                refused, _ = await client.sendmail(self._sink.sender, recipients, message)
+            # The mail is taken: whatever comes now changes nothing.
+            with contextlib.suppress(SMTPException, OSError):
+                await client.quit(timeout=_QUIT_S)
         except SMTPRecipientsRefused as error:
-            codes = [refused.code for refused in error.recipients]
-            raise NotDeliveredError(
-                f"{where} refused every recipient ({', '.join(map(str, codes))})",
-                permanent=all(code >= 500 for code in codes),
-            ) from None
+            raise self._refusal(where, {it.recipient: it.code for it in error.recipients}) from None
         except SMTPAuthenticationError as error:  # what it says may repeat what was sent
             raise NotDeliveredError(f"{where} refused the login ({error.code})") from None
         except SMTPResponseException as error:
@@ -106,6 +117,15 @@ class EmailChannel(Channel):
             raise NotDeliveredError(f"{where}: {reason}") from None
         finally:
             client.close()
+        self._served.update(set(recipients) - refused.keys())
+        if refused:
+            raise self._refusal(where, {address: reply.code for address, reply in refused.items()})
+
+    def _refusal(self, where: str, codes: Mapping[str, int]) -> NotDeliveredError:
+        who = "every recipient" if not self._served else ", ".join(codes)
+        said = ", ".join(map(str, codes.values()))
+        permanent = all(code >= 500 for code in codes.values())
+        return NotDeliveredError(f"{where} refused {who} ({said})", permanent=permanent)
 
 
 def in_order(relays: tuple[Relay, ...], notice: Notice) -> list[Relay]:

@@ -11,22 +11,26 @@ import contextlib
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from postbeat.clock import Clock
 from postbeat.sinks.channel import Channel, NotDeliveredError
 from postbeat.sinks.config import AnySink
 from postbeat.sinks.notice import EventKind, Notice, element_of, notice_of
 from postbeat.sinks.rules import NOTHING, Decision, Standing, after_maintenance, decide, ended, in_maintenance
 from postbeat.sinks.surroundings import Surroundings
 from postbeat.store.outbox import LeaseLostError, Letter, Move, Outbox
+from postbeat.store.summary import ElementVerdict
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STANDBY_S = 1.0  # between two tries to take a sink that another process serves
 RENEW_S = 3.0
-REDIS_S = 1.0  # between two tries while Redis is away
+REDIS_S = 1.0  # between two tries while Redis is away, or refuses what it is told
 LOOK_S = 1.0  # between two looks whether maintenance is over, or an element has left the profile
 REASON_LIMIT = 500
 
@@ -37,9 +41,9 @@ class _StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a sink takes from outside: time, and chance."""
+    """What a sink takes from outside: time, and chance. ``clock`` is the one clock."""
 
-    now_us: Callable[[], int]
+    clock: Clock
     steady_us: Callable[[], int]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
@@ -60,8 +64,8 @@ class Runner:
     _standings: dict[str, Standing] = field(default_factory=dict)
     _looked_at_us: int = 0
     _resent_us: int | None = None
-    _away: bool = False  # Redis
-    _gap: bool = False  # events were lost; the end of a problem may have been among them
+    _away: bool = False  # Redis, or it refuses what it is told
+    _gap: bool = False  # events were passed over; the end of a problem may have been among them
 
     def stop(self) -> None:
         """Has it end after what it is doing."""
@@ -92,10 +96,7 @@ class Runner:
         except LeaseLostError:
             log.warning("Sink %s: another process serves it now", name)
         except RedisError as error:
-            if not self._away:
-                log.warning("Sink %s: Redis does not answer (%s)", name, type(error).__name__)
-            self._away = True
-            await self._pause(REDIS_S)
+            await self._without_redis(error)
         except _StoppedError:
             raise
         except Exception as error:
@@ -111,7 +112,8 @@ class Runner:
                 await self.outbox.renew()
 
     async def _serve(self) -> None:
-        self._cursor = self._through = await self.outbox.begin()
+        self._cursor, turned = await self.outbox.begin(self._cursor)
+        self._through, self._gap = self._cursor, self._gap or turned
         stored = await self.outbox.standings()
         self._standings = {subject: Standing.loads(text) for subject, text in stored.items()}
         self._away = False
@@ -120,7 +122,7 @@ class Runner:
             for letter in await self.outbox.letters_again():
                 await self._again(letter)
             entries = await self.outbox.read(self._cursor)
-            if entries and self._cursor != "0-0" and not await self.outbox.is_there(self._cursor):
+            if entries and self._cursor != "0-0" and not await self.outbox.goes_back_to(self._cursor):
                 log.warning("Sink %s: events may be lost, it was behind for too long", self.sink.name)
                 self._gap = True
             for entry, event in entries:
@@ -133,40 +135,56 @@ class Runner:
             if self._through != self._cursor:
                 await self._commit(Move(self._through))
             if not entries:
-                await self._look(self.world.now_us())
-                await self._mend()
+                await self._look(self.world.clock.now_us(), idle=True)
             await self._resend()
 
     async def _take(self, notice: Notice) -> None:
-        await self._look(notice.at_us)
+        if notice.at_us > self._looked_at_us:
+            await self._look(notice.at_us)
         standing = self._standings.get(notice.subject, NOTHING)
         covered = in_maintenance(notice, self.surroundings.calendar, notice.at_us)
         decision = decide(notice, self.sink.filters, standing, covered=covered)
         await self._follow(notice.subject, decision, notice.id)
 
-    async def _look(self, at_us: int) -> None:
-        """Tells what was silenced and is not over, and ends what is monitored no more."""
-        if at_us - self._looked_at_us < LOOK_S * 1e6:
+    async def _look(self, at_us: int, *, idle: bool = False) -> None:
+        """Tells what was silenced and is not over, and ends what no event will end.
+
+        ``idle``: there is no event left. Only then is it known what has ended by one that was passed over.
+        """
+        if abs(at_us - self._looked_at_us) < LOOK_S * 1e6:  # before it where the clock was set back
             return
         self._looked_at_us = at_us
+        silenced = [it.silenced for it in self._standings.values() if it.silenced is not None]
+        of_verdicts = [notice.element for notice in silenced if notice.kind is EventKind.VERDICT]
+        verdicts = await self.outbox.verdicts_now(of_verdicts)
         for subject, standing in list(self._standings.items()):
-            about = standing.told or standing.silenced
-            if about is not None and await self.surroundings.has_left(about):
-                await self._follow(subject, ended(standing, at_us), self._through)
-            elif standing.silenced is not None and not in_maintenance(
-                standing.silenced, self.surroundings.calendar, at_us
-            ):
-                await self._follow(subject, after_maintenance(self.sink.filters, standing), self._through)
+            decision = await self._without_event(standing, verdicts, at_us, idle=idle)
+            await self._follow(subject, decision, self._through)
+        if idle:
+            self._gap = False
 
-    async def _mend(self) -> None:
-        """Ends the problems whose end was among lost events, once there is no event left to say so."""
-        if not self._gap:
-            return
-        for subject, standing in list(self._standings.items()):
-            about = standing.told or standing.silenced
-            if about is not None and await self._level_now(about) == "GOOD":
-                await self._follow(subject, ended(standing, self.world.now_us(), "GOOD"), self._through)
-        self._gap = False
+    async def _without_event(
+        self, standing: Standing, verdicts: Mapping[str, ElementVerdict], at_us: int, *, idle: bool
+    ) -> Decision:
+        """What follows for a subject from the passing of time, and from how things stand now."""
+        about, silenced = standing.told or standing.silenced, standing.silenced
+        if about is not None and await self.surroundings.has_left(about):
+            return ended(standing, at_us)
+        if (
+            about is not None
+            and (self._is_elsewhere(about) or (self._gap and idle))
+            and await self._level_now(about) == "GOOD"
+        ):
+            return ended(standing, at_us, "GOOD")
+        if silenced is not None and (idle or not self._gap):
+            silenced = _in_force(silenced, verdicts)
+            if not in_maintenance(silenced, self.surroundings.calendar, at_us):
+                return after_maintenance(self.sink.filters, Standing(standing.told, silenced))
+        return Decision(None, standing)
+
+    def _is_elsewhere(self, about: Notice) -> bool:
+        """Whether its events are in a stream that the sink follows no more, as its kinds were changed."""
+        return (about.kind is EventKind.ALERT) != (EventKind.ALERT in self.sink.kinds)
 
     async def _level_now(self, about: Notice) -> str:
         if about.kind is EventKind.ALERT:
@@ -225,7 +243,7 @@ class Runner:
                 return str(problem)
             pause_s = retry.pause_s(failures, self.world.random, problem.retry_after_s)
             since_us = await self._noted(notice, str(problem))
-            left_s = retry.giveup_s - (self.world.now_us() - since_us) / 1e6
+            left_s = retry.giveup_s - (self.world.clock.now_us() - since_us) / 1e6
             if left_s <= 0:
                 return f"given up after {retry.giveup_s:g} s: {problem}"
             log.log(
@@ -239,23 +257,36 @@ class Runner:
 
     async def _noted(self, notice: Notice, problem: str) -> int:
         """When an event that was not taken was tried first; notes the problem for views."""
-        now_us = self.world.now_us()
-        while True:
-            try:
-                return await self.outbox.first_tried(notice.id, now_us, problem[:REASON_LIMIT])
-            except RedisError:
-                await self._pause(REDIS_S)
+        now_us = self.world.clock.now_us()
+        return await self._answered(
+            lambda: self.outbox.first_tried(notice.id, now_us, problem[:REASON_LIMIT])
+        )
 
     async def _commit(self, move: Move) -> None:
         """Notes what was dealt with, as soon as Redis is there: else events would be repeated."""
+        await self._answered(lambda: self.outbox.commit(self._cursor, move, self.world.clock.now_us()))
+        self._cursor = self._through = move.cursor
+
+    async def _answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What Redis answers, as soon as it does."""
         while True:
             try:
-                await self.outbox.commit(self._cursor, move, self.world.now_us())
-            except RedisError:
-                await self._pause(REDIS_S)
+                answer = await ask()
+            except RedisError as error:
+                await self._without_redis(error)
             else:
-                self._cursor = self._through = move.cursor
-                return
+                if self._away:
+                    log.warning("Sink %s: Redis answers again", self.sink.name)
+                self._away = False
+                return answer
+
+    async def _without_redis(self, error: RedisError) -> None:
+        """Says once what is the matter with Redis, and gives it time."""
+        if not self._away:
+            what = "refuses" if isinstance(error, ResponseError) else "does not answer"
+            log.warning("Sink %s: Redis %s, it is tried again: %s", self.sink.name, what, error)
+        self._away = True
+        await self._pause(REDIS_S)
 
     async def _resend(self) -> None:
         """Tells of what is open again, to those who want that."""
@@ -283,6 +314,14 @@ class Runner:
             await asyncio.gather(*waits, return_exceptions=True)
         if self._stopping.is_set():
             raise _StoppedError
+
+
+def _in_force(silenced: Notice, verdicts: Mapping[str, ElementVerdict]) -> Notice:
+    """What was silenced, with the regions of its verdict as they are now: they may change while it stands."""
+    known = verdicts.get(silenced.element) if silenced.kind is EventKind.VERDICT else None
+    if known is None or known.since_us != silenced.at_us:
+        return silenced
+    return replace(silenced, regions={region: str(level) for region, level in known.regions.items()})
 
 
 def _defect(error: Exception) -> str:

@@ -54,7 +54,7 @@ class Service:
         mark = fingerprint(self.path)
         sinks = loading.load(self.path)
         redis = connect(self.redis_url)
-        surroundings = StoredSurroundings(redis, self.redis_url, self.world.steady_us)
+        surroundings = StoredSurroundings(redis, self.redis_url, self.world.steady_us, self.world.clock)
         try:
             known = False  # a sink without the facts of the profile would let pass what it should tell
             while not stopping.is_set():
@@ -95,7 +95,7 @@ class Service:
         for name, sink in wanted.items():
             if name not in self._running:
                 outbox = Outbox(redis, name, self.world.steady_us, stream_of(sink))
-                channel = channel_of(sink, self.world.now_us, self.helo_name)
+                channel = channel_of(sink, self.helo_name)
                 runner = Runner(sink, outbox, channel, surroundings, self.world)
                 self._running[name] = runner, asyncio.create_task(runner.run())
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
+from postbeat.clock import Clock
 from postbeat.sinks.notice import Facts, Notice
 from postbeat.sinks.rules import Covering
 from postbeat.store.maintenance import Calendar, MaintenanceStore
@@ -38,11 +39,12 @@ class Surroundings(Protocol):
 
 @dataclass
 class StoredSurroundings:
-    """As Redis has them; :meth:`refresh` reads them anew. Until then nothing is known."""
+    """As Redis has them; :meth:`refresh` reads them anew, and sets the clock. Until then nothing is known."""
 
     redis: Redis
     redis_url: str
     steady_us: Callable[[], int]
+    clock: Clock
 
     def __post_init__(self) -> None:
         self.calendar: Covering = Calendar({})
@@ -59,10 +61,15 @@ class StoredSurroundings:
         """
         now_us = self.steady_us()
         if self._read_at_us is None or now_us - self._read_at_us >= FACTS_S * 1e6:
-            self._elements = dict(await asyncio.to_thread(self._view.profile))
-            self._read_at_us = now_us
+            elements = dict(await asyncio.to_thread(self._view.profile))
+            if elements:  # none is there until beat publishes it anew, where Redis lost its data
+                self._elements = elements
+                self._read_at_us = now_us
         windows = {name: facts.maintenance for name, facts in self._elements.items() if facts.maintenance}
         self.calendar = await asyncio.to_thread(self._maintenance.calendar, windows)
+        before_us = self.clock.own_us()
+        theirs_us = await asyncio.to_thread(self._maintenance.now_us)
+        self.clock.sample(before_us, theirs_us, self.clock.own_us())
 
     async def learn(self, element: str) -> None:
         """Asks Redis where an element is not known, as it may have come a moment ago."""

@@ -7,7 +7,7 @@ which are not asyncio: :class:`Letters`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from postbeat.store import keys
 from postbeat.store.connecting import client, connections
 from postbeat.store.scripts import Scripts
 from postbeat.store.streams import parse_alert, parse_event
-from postbeat.store.summary import ElementFacts, element_facts, element_verdicts
+from postbeat.store.summary import ElementFacts, ElementVerdict, element_facts, element_verdicts
 
 CONNECTIONS = 256
 LEASE_MS = 10_000  # another process takes over from one that was killed after so long
@@ -52,6 +52,7 @@ class Move:
 
     ``told`` is whether an event was told, or given up: then ``letter`` is its text and ``reason`` why.
     ``settles`` is the letter that it was taken from. ``standings`` has the subjects whose standing changed.
+    ``name`` is by what Redis knows a move that comes once more, as its answer was lost.
     """
 
     cursor: str
@@ -60,6 +61,7 @@ class Move:
     reason: str = ""
     settles: str = ""
     standings: Mapping[str, str] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 def connect(url: str) -> AsyncRedis:
@@ -86,8 +88,8 @@ class Outbox:
         steady_us: Callable[[], int] = clock.steady_us,
         stream: str = keys.EVENTS,
     ) -> None:
-        self._moves = 0
         self._stream = stream
+        self._ids = keys.ALERTS if stream == keys.ALERTS_ALL else stream  # they share their ids
         self._redis = redis
         self._scripts = Scripts(redis)
         self._token = secrets.token_hex(16)
@@ -121,11 +123,20 @@ class Outbox:
         self._until_us = 0
         await self._scripts.run("release", [self._sink, self._lease], [self._token, 1])
 
-    async def begin(self) -> str:
-        """The entry up to which the sink is through; a new sink begins after the newest."""
-        newest = cast("list[Any]", await self._redis.xrevrange(self._stream, count=1))
-        await self._redis.hsetnx(self._sink, "cursor", newest[0][0] if newest else "0-0")
-        return str(await self._redis.hget(self._sink, "cursor"))
+    async def begin(self, known: str = "") -> tuple[str, bool]:
+        """The entry up to which the sink is through, and whether that was in another stream until now.
+
+        A sink that is new, or comes from another stream, begins after the newest entry. One that is gone, as
+        when Redis was emptied, begins at ``known``, where this process had it; "" stands for nowhere.
+        """
+        cursor, ids = await self._redis.hmget(self._sink, ["cursor", "stream"])
+        turned = bool(cursor and ids and ids != self._ids)
+        if turned or not cursor:
+            newest = cast("list[Any]", await self._redis.xrevrange(self._stream, count=1))
+            cursor = ("" if turned else known) or (newest[0][0] if newest else "0-0")
+        if ids != self._ids:
+            await self._redis.hset(self._sink, mapping={"cursor": cursor, "stream": self._ids})
+        return str(cursor), turned
 
     async def standings(self) -> dict[str, str]:
         """The subjects that have problems, and how they stand."""
@@ -141,16 +152,24 @@ class Outbox:
         )
         return [(entry, _event(entry, fields)) for _, entries in answer for entry, fields in entries]
 
-    async def is_there(self, entry: str) -> bool:
-        """Whether an entry is still in the stream; where not, some after it may be gone too."""
-        return bool(await self._redis.xrange(self._stream, entry, entry, count=1))
+    async def goes_back_to(self, entry: str) -> bool:
+        """Whether the stream has an entry up to this one; where not, some after it may be gone too."""
+        return bool(await self._redis.xrange(self._stream, "-", entry, count=1))
+
+    async def verdicts_now(self, elements: Sequence[str]) -> dict[str, ElementVerdict]:
+        """The verdicts on elements as they are now, of those that have one."""
+        if not elements:
+            return {}
+        texts = await self._redis.hmget(keys.VERDICTS, elements)
+        found = {name: str(text) for name, text in zip(elements, texts, strict=True) if text is not None}
+        return {verdict.element: verdict for verdict in element_verdicts(found)}
 
     async def level_now(self, element: str, region: str) -> str:
         """The level of an element in a region, or ("") the verdict on it, as it is now; "" for none."""
         if region:
             return str(await self._redis.hget(keys.pair(f"{element}@{region}"), "level") or "")
-        text = await self._redis.hget(keys.VERDICTS, element)
-        return element_verdicts({element: str(text)})[0].verdict if text else ""
+        verdicts = await self.verdicts_now([element])
+        return verdicts[element].verdict if verdicts else ""
 
     async def alert_level(self, identifier: str) -> str:
         """The level of an alert as it is now: GOOD where it has no row any more, "" where nobody can tell."""
@@ -177,9 +196,8 @@ class Outbox:
             LeaseLostError: another process has the sink, or has moved it on.
         """
         asked_at_us = self._steady_us()
-        self._moves += 1
         values: list[Any] = [self._token, LEASE_MS, before, move.cursor, int(move.told), move.settles]
-        values += [move.letter, move.reason, now_us, LETTERS_KEPT, f"{self._token}.{self._moves}"]
+        values += [move.letter, move.reason, now_us, LETTERS_KEPT, move.name]
         for subject, standing in move.standings.items():
             values += [subject, standing]
         if await self._scripts.run("sink", [self._lease, self._sink, self._open, self._dead], values) < 0:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from postbeat.sinks import service
+from postbeat.sinks import runner, service, surroundings
 from postbeat.store import outbox
 from tests.sinks.rig import Rig
 
@@ -14,5 +14,7 @@ from tests.sinks.rig import Rig
 def rig(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     monkeypatch.setattr(outbox, "BLOCK_MS", 30)
     monkeypatch.setattr(service, "LOOK_S", 0.05)
+    monkeypatch.setattr(runner, "LOOK_S", 0.0)
+    monkeypatch.setattr(surroundings, "FACTS_S", 0.0)
     with Rig.open(redis_url, tmp_path) as rig:
         yield rig

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from aiohttp import web
 from redis import Redis
 
 from postbeat import clock
+from postbeat.clock import Clock
 from postbeat.embedded.redis import free_port
 from postbeat.sinks.runner import World
 from postbeat.sinks.service import Service
@@ -23,15 +23,17 @@ from postbeat.store import keys
 WAIT_S = 20.0
 
 
-class RunningAhead:
-    """A clock in which every pause takes no time; ``random`` is not."""
+class RunningAhead(Clock):
+    """The one clock, where every pause takes no time; ``random`` is none. The host's is ``host_us`` ahead."""
 
     def __init__(self) -> None:
+        super().__init__(lambda: clock.own_us() + self.host_us)
+        self.host_us = 0
         self.ahead_us = 0
         self.slept_s: list[float] = []
 
     def now_us(self) -> int:
-        return time.time_ns() // 1000 + self.ahead_us
+        return super().now_us() + self.ahead_us
 
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
@@ -39,7 +41,7 @@ class RunningAhead:
         await asyncio.sleep(0.005)
 
     def world(self) -> World:
-        return World(self.now_us, clock.steady_us, self.sleep, lambda: 1.0)
+        return World(self, clock.steady_us, self.sleep, lambda: 1.0)
 
 
 @dataclass

@@ -14,7 +14,6 @@ import pytest
 
 from postbeat.alerts import Occurrence, Value, alert_of
 from postbeat.model import Pair
-from postbeat.sinks import runner, surroundings
 from postbeat.store import keys
 from postbeat.store.alerts import AlertStore
 from postbeat.store.maintenance import MaintenanceStore
@@ -59,12 +58,6 @@ def board(rig: Rig) -> Iterator[Board]:
     with closing(AlertStore(rig.redis_url)) as store:
         assert store.acquire()
         yield Board(store, rig)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "LOOK_S", 0.0)
-    monkeypatch.setattr(surroundings, "FACTS_S", 0.0)
 
 
 @asynccontextmanager
@@ -135,6 +128,82 @@ def test_a_sink_may_begin_or_end_to_want_repeats(rig: Rig, board: Board, tmp_pat
     asyncio.run(run())
     tallies = [it["alert"]["Tally"] for it in documents(path)]
     assert tallies == [1, 2, 3, 4, 6, 7, 8]
+
+
+def test_a_sink_that_wants_no_more_repeats_has_missed_nothing(
+    rig: Rig, board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "alerts.jsonl"
+
+    async def run() -> None:
+        async with told(rig, path, repeats=True):
+            board.down()
+            board.down()
+            await board.settled("lines", stream=keys.ALERTS_ALL)
+        board.up()
+        async with told(rig, path):
+            await board.settled("lines")
+
+    asyncio.run(run())
+    assert [it["change"] for it in documents(path)] == ["inserted", "repeated", "inserted", "cleared"]
+    assert "may be lost" not in caplog.text
+
+
+def verdict(rig: Rig, was: str, now: str, name: str = "mail") -> str:
+    """Adds the event of a verdict that is in force; its id."""
+    row = {"verdict": now, "since_us": 1, "quorum": "any", "regions": {"lab": now}}
+    rig.redis.hset(keys.VERDICTS, name, json.dumps(row))
+    return rig.verdict(was, now, element=name)
+
+
+def test_what_was_told_before_a_sink_turned_to_alerts_ends_when_it_is_over(
+    rig: Rig, board: Board, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    lines = {"name": "lines", "type": "jsonlines", "to": str(path)}
+
+    async def run() -> tuple[str, str]:
+        async with rig.serving({**lines, "kinds": "verdict"}):
+            board.down("unseen")
+            mail, box = (verdict(rig, "GOOD", "FAILED", name) for name in ("mail", "box"))
+            await rig.settled("lines")
+            rig.write({**lines, "kinds": "alert"})
+            await rig.until(lambda: rig.redis.hget(keys.sink("lines"), "stream") == keys.ALERTS)
+            verdict(rig, "FAILED", "GOOD", "box")
+            await rig.until(lambda: len(documents(path)) == 3)
+            board.down()
+            await board.settled("lines")
+            verdict(rig, "FAILED", "GOOD")
+            await rig.until(lambda: len(documents(path)) == 5)
+        return mail, box
+
+    mail, box = asyncio.run(run())
+    *problems, end, alert, last = documents(path)
+    assert [it["id"] for it in problems] == [mail, box]
+    assert [it["id"] for it in (end, last)] == [f"{box}-ended", f"{mail}-ended"]
+    assert {(it["state"], it["level"]) for it in (end, last)} == {("recovery", "GOOD")}
+    assert (alert["kind"], alert["state"], alert["element"]) == ("alert", "problem", "mail")
+
+
+def test_what_ended_while_a_sink_wanted_other_kinds_is_told_when_it_turns_back(
+    rig: Rig, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    lines = {"name": "lines", "type": "jsonlines", "to": str(path), "kinds": "verdict"}
+
+    async def run() -> list[str]:
+        async with rig.serving(lines):
+            failed = verdict(rig, "GOOD", "FAILED")
+            await rig.settled("lines")
+        rig.redis.hset(keys.sink("lines"), "stream", keys.ALERTS)  # as a process did that ended at once
+        verdict(rig, "FAILED", "GOOD")
+        async with rig.serving(lines):
+            await rig.until(lambda: len(documents(path)) == 2)
+            later = verdict(rig, "GOOD", "FAILED")
+            await rig.settled("lines")
+        return [failed, f"{failed}-ended", later]
+
+    assert asyncio.run(run()) == [it["id"] for it in documents(path)]
 
 
 def test_sinks_of_other_kinds_are_told_nothing_of_alerts(rig: Rig, board: Board, tmp_path: Path) -> None:

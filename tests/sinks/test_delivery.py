@@ -9,14 +9,23 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as NoConnectionError
 
 from postbeat.embedded.processes import Processes
+from postbeat.model import Secret
+from postbeat.sinks.channel import Channel, NotDeliveredError
+from postbeat.sinks.config import WebhookSink
+from postbeat.sinks.notice import Notice
+from postbeat.sinks.runner import Runner
+from postbeat.sinks.surroundings import StoredSurroundings
 from postbeat.store import keys
-from postbeat.store.outbox import Letters
+from postbeat.store.outbox import Letters, Move, Outbox, connect
 from tests.redis.restarting import Server
 from tests.sinks.rig import Receiver, Rig
 
@@ -274,5 +283,112 @@ def test_the_end_of_a_problem_that_was_lost_with_its_event_is_told_in_the_end(ri
             assert receiver.ids() == [over, still, newest, f"{over}-ended"]
             assert (receiver.taken[-1]["state"], receiver.taken[-1]["ends"]) == ("recovery", over)
             await rig.until(lambda: rig.redis.hkeys(keys.sink_open("hook")) == ["verdict:still"])
+
+    asyncio.run(run())
+
+
+def test_a_redis_that_is_full_is_said_once_with_what_it_answers(
+    rig: Rig, processes: Processes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(processes, tmp_path)
+
+    async def run(rig: Rig) -> None:
+        async with Receiver().up() as receiver, rig.serving(hook(receiver)):
+            sent = changes(rig, 3)
+            rig.redis.config_set("maxmemory", 1)
+            await rig.until(lambda: len(rig.clock.slept_s) >= 3)
+            rig.redis.config_set("maxmemory", 0)
+            await rig.settled("hook")
+            assert receiver.ids() == sent
+
+    with Rig.open(server.url, tmp_path) as there:
+        asyncio.run(run(there))
+    server.stop()
+    said = [it.getMessage() for it in caplog.records if "Redis" in it.getMessage()]
+    assert said[0].startswith(
+        "Sink hook: Redis refuses, it is tried again: command not allowed when used memory > 'maxmemory'"
+    )
+    assert said[1:] == ["Sink hook: Redis answers again"]
+
+
+def test_what_comes_after_redis_was_emptied_is_told_once_and_in_order(rig: Rig) -> None:
+    async def run() -> None:
+        async with Receiver().up() as receiver, rig.serving(hook(receiver)):
+            sent = changes(rig, 1)
+            await rig.settled("hook")
+            fields: Any = {"pair": "mail@lab", "was": "GOOD", "level": "GOOD", "at_us": rig.clock.now_us()}
+            fields |= {"poll": "mail@lab#1", "phase": "after", "message": "twice", "outcome": "duplicated"}
+            with rig.redis.pipeline(transaction=True) as pipe:
+                pipe.flushall()
+                for _ in range(4):
+                    pipe.xadd(keys.EVENTS, fields)
+                sent += pipe.execute()[1:]
+            await rig.settled("hook")
+            assert receiver.ids() == sent
+
+    asyncio.run(run())
+
+
+class Unheard(Outbox):
+    """The answer to each move is lost when it comes for the first time."""
+
+    _moved: Move | None = None
+
+    async def commit(self, before: str, move: Move, now_us: int) -> None:
+        await super().commit(before, move, now_us)
+        if move is not self._moved:
+            self._moved = move
+            raise NoConnectionError("the answer is lost")
+
+
+class Closed(Channel):
+    async def deliver(self, notice: Notice) -> None:
+        raise NotDeliveredError("never", permanent=True)
+
+
+@asynccontextmanager
+async def unheard(rig: Rig) -> AsyncIterator[None]:
+    """Serves a sink that takes nothing."""
+    redis = connect(rig.redis_url)
+    surroundings = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
+    sink = WebhookSink(name="hook", url=Secret("literal", "http://127.0.0.1/"))
+    runner = Runner(sink, Unheard(redis, "hook"), Closed(), surroundings, rig.clock.world())
+    task = asyncio.create_task(runner.run())
+    await rig.until(lambda: rig.cursor("hook"))
+    yield
+    runner.stop()
+    await task
+    surroundings.close()
+    await redis.aclose()
+
+
+def test_a_move_whose_answer_is_lost_is_made_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with unheard(rig):
+            sent = changes(rig, 2)
+            await rig.settled("hook")
+            with closing(Letters(rig.redis_url)) as letters:
+                before = letters.listing("hook")
+                assert [json.loads(letter.notice)["id"] for letter in before] == sent
+                letters.requeue("hook")
+                await rig.until(lambda: not rig.redis.hexists(keys.sink("hook"), "again"))
+                after = letters.listing("hook")
+            assert [letter.notice for letter in after] == [letter.notice for letter in before]
+            assert not {letter.id for letter in after} & {letter.id for letter in before}
+
+    asyncio.run(run())
+    assert "another process" not in caplog.text
+
+
+def test_a_sink_that_redis_has_forgotten_begins_where_its_process_had_it(rig: Rig) -> None:
+    async def run() -> None:
+        redis = connect(rig.redis_url)
+        outbox = Outbox(redis, "hook")
+        first, second = changes(rig, 2)
+        assert await outbox.begin() == (second, False)
+        rig.redis.delete(keys.sink("hook"))
+        assert await outbox.begin(first) == (first, False)
+        assert await outbox.begin(second) == (first, False)
+        await redis.aclose()
 
     asyncio.run(run())

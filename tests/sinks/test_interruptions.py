@@ -43,7 +43,7 @@ class Planned(Channel):
             await asyncio.sleep(1)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from((TAKEN, REFUSED, DIES_BEFORE, DIES_AFTER)), max_size=10),
     st.integers(1, 8),
@@ -53,7 +53,7 @@ def test_nothing_is_lost_and_nothing_comes_twice_but_the_last(rig: Rig, plan: li
 
     async def run() -> list[str]:
         redis = connect(rig.redis_url)
-        surroundings = StoredSurroundings(redis, rig.redis_url, lambda: 0)
+        surroundings = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
         sent: list[str] = []
         while not sent or rig.cursor("hook") != sent[-1]:
             runner = Runner(SINK, Outbox(redis, "hook"), channel, surroundings, rig.clock.world())
