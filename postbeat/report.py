@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from postbeat.model import Level, Side
 from postbeat.rollup import Rollup
-from postbeat.slo import Slo, slo_of
+from postbeat.slo import Slo, percent, slo_of
 
 TIMINGS = ("responseTime", "timeToDeliver")
 PERCENTILES = (50, 95, 99)
@@ -278,15 +278,6 @@ def as_html(report: Report) -> str:
     return environment.from_string(source).render(
         report=report, made_at=f"{made_at:%Y-%m-%d %H:%M} UTC", sides=Side, timings=TIMINGS
     )
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent, cut to three places and never rounded up to more than it is."""
-    if share is None:
-        return "–"  # noqa: RUF001  a dash is what stands for nothing in a table
-    thousandths = int(abs(share) * 100_000 + 1e-6)
-    sign = "-" if share < 0 and thousandths else ""
-    return f"{sign}{thousandths // 1000}.{thousandths % 1000:03} %"
 
 
 def seconds(value: float | None) -> str:

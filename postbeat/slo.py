@@ -35,6 +35,19 @@ BURN_ALERTS = (
 )
 
 
+# An alert takes so many failed polls: where there are few, one that fails is far above each factor. And no
+# window is narrower than so many intervals, so that it has polls however seldom they are.
+BURN_POLLS = 3
+
+
+def window_us(length_s: int, poll_s: float | None) -> int:
+    """How wide a window is: as long as its name says, and never narrower than BURN_POLLS polls.
+
+    Half an interval more is for polls that take longer than the one before.
+    """
+    return round(max(length_s, (BURN_POLLS + 0.5) * (poll_s or 0)) * 1e6)
+
+
 @dataclass(frozen=True, slots=True)
 class Slo:
     """So many polls that count, so many of them failed, and the share of them that must not fail (0 to 1).
@@ -76,3 +89,12 @@ def slo_of(counts: Mapping[str, int], target_percent: float) -> Slo:
         counts.get(f"poll:{level}", 0) for level in (Level.GOOD, Level.MARGINAL, Level.FAILED)
     )
     return Slo(float(Fraction(repr(target_percent)) / 100), good + marginal + failed, failed)
+
+
+def percent(share: float | None) -> str:
+    """A share in per cent, cut to three places and never rounded up to more than it is."""
+    if share is None:
+        return "–"  # noqa: RUF001  a dash is what stands for nothing in a table
+    thousandths = int(abs(share) * 100_000 + 1e-6)
+    sign = "-" if share < 0 and thousandths else ""
+    return f"{sign}{thousandths // 1000}.{thousandths % 1000:03} %"

@@ -13,7 +13,7 @@ import click
 
 from postbeat.cli.common import errors_exit, fail, json_option, print_json, redis_option, say
 from postbeat.settings import SettingsError
-from postbeat.web.users import MAX_TOKENS, Role, User, hashed, is_name, new_token, read, write
+from postbeat.web.users import MAX_TOKENS, NAMES, Role, User, hashed, is_name, new_token, read, write
 
 _SHORTEST = 10  # characters of a password
 
@@ -84,7 +84,7 @@ def user() -> None:
 def add(name: str, role: str, password_stdin: bool, no_password: bool, users: Path) -> None:
     """Adds the user NAME, or gives one that exists another role and password."""
     if not is_name(name):
-        raise SettingsError(f"expected a name of letters, digits, and any of . _ @ -, got {name!r}")
+        raise SettingsError(f"expected a name of {NAMES}, got {name!r}")
     known = read(users) if users.exists() else {}
     password = "" if no_password else _password(from_stdin=password_stdin)
     before = known.get(name, User(name, Role(role)))

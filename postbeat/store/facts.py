@@ -22,6 +22,7 @@ from postbeat.store import keys
 
 SILENT_US = 30_000_000  # a worker that has not written for so long is not there any more
 FORGOTTEN_US = 86_400_000_000  # and after this its facts are dropped
+BEAT_SILENT_US = 60_000_000  # beat writes every second; a restart, and Redis away for a moment, take less
 TIMEOUT_S = 5.0
 
 
@@ -115,6 +116,13 @@ class BeatFacts:
     reload_at_us: int
     reload_error: str
     profile: str
+
+    def silent_since_us(self, now_us: int) -> int | None:
+        """When it was last heard of, where that is too long ago: nothing is polled, nor is silence noted.
+
+        Then all levels are of that moment. None where beat is there.
+        """
+        return self.at_us if now_us - self.at_us > BEAT_SILENT_US else None
 
 
 class WorkerFactsStore:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from postbeat import plain
+from postbeat.plain import seconds
 from postbeat.results import AnyEvent, Event, Result
 from postbeat.rollup import Rollup
 from postbeat.slo import slo_of
@@ -28,7 +29,7 @@ from postbeat.web.params import (
 )
 from postbeat.web.problems import ProblemError
 from postbeat.web.rows import Page
-from postbeat.web.site import BAR_DAYS, DAY_US, Site, Standing, element_of, now_us, regions_of
+from postbeat.web.site import BAR_DAYS, DAY_US, Site, Standing, element_of, regions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: where it is, what it takes and gives. Only operators may do what ``changes``."""
+    """One operation: where it is, what it takes and gives. Only operators may do what ``changes``.
+
+    What ``asks_stores`` is refused at once where Redis did not answer a moment ago.
+    """
 
     method: str
     path: str
@@ -55,6 +59,7 @@ class Operation:
     params: type[Params] | None = None
     body: type[Params] | None = None
     changes: bool = False
+    asks_stores: bool = True
     status: int = 200
 
 
@@ -64,7 +69,15 @@ def overview(ask: Ask) -> models.Overview:
     board = ask.site.board()
     page = Page.of(board.find(params.wanted), params.page, params.limit)
     rows = [conversions.element_standing(row) for row in page.rows]
-    return models.Overview(board.at_us / 1e6, board.counts, page.total, page.number, page.pages, rows)
+    return models.Overview(
+        board.at_us / 1e6,
+        seconds(board.silent_since_us),
+        board.counts,
+        page.total,
+        page.number,
+        page.pages,
+        rows,
+    )
 
 
 def elements(ask: Ask) -> models.Elements:
@@ -84,10 +97,8 @@ def elements(ask: Ask) -> models.Elements:
 def element(ask: Ask) -> models.ElementDetail:
     """All of one element."""
     found = _standing(ask)
-    at_us = now_us()
-    whole = ask.site.history.rollup(
-        found.pairs, at_us - BAR_DAYS * DAY_US, at_us, timings=(), calendar=found.calendar
-    )
+    at_us = ask.site.now_us()
+    whole = ask.site.rollup(found.pairs, at_us - BAR_DAYS * DAY_US, at_us, found.calendar)
     return models.ElementDetail(
         found.name,
         conversions.element_public(found.facts) if found.facts else None,
@@ -95,6 +106,7 @@ def element(ask: Ask) -> models.ElementDetail:
         [state.round_trip.as_data() for state in found.states],
         conversions.objective(slo_of(whole.counts, found.target)),
         any(found.calendar.covers(pair, at_us) for pair in found.pairs),
+        seconds(ask.site.board().silent_since_us),
     )
 
 
@@ -112,7 +124,8 @@ def pair(ask: Ask) -> models.PairDetail:
         conversions.region_standing(short),
         state.round_trip.as_data(),
         [plain.result_as_data(result) for result in found.notable],
-        found.calendar.covers(state.pair, now_us()),
+        found.calendar.covers(state.pair, ask.site.now_us()),
+        seconds(ask.site.board().silent_since_us),
     )
 
 
@@ -121,13 +134,13 @@ def rollups(ask: Ask) -> models.Rollups:
     params: RollupParams = ask.params
     found = _standing(ask)
     pairs = [one for one in found.pairs if fnmatchcase(one.region, params.region)]
-    series = ask.site.history.series(
+    series = ask.site.series(
         pairs,
         int(params.start * 1e6),
         int(params.end * 1e6),
-        step=params.step,
-        timings=params.timing or None,
-        calendar=found.calendar,
+        params.step,
+        found.calendar,
+        params.timing or None,
     )
     whole = Rollup()
     for _, rollup in series:
@@ -183,7 +196,8 @@ def regions(ask: Ask) -> models.Regions:
     """Every region, its workers and queues, and beat."""
     found = [conversions.region(one) for one in ask.site.regions()]
     beat = ask.site.facts.beat()
-    return models.Regions(found, asdict(beat) if beat else None)
+    silent_since_us = beat.silent_since_us(ask.site.now_us()) if beat else None
+    return models.Regions(found, asdict(beat) if beat else None, seconds(silent_since_us))
 
 
 def report(ask: Ask) -> models.Report:
@@ -203,9 +217,7 @@ def report(ask: Ask) -> models.Report:
     rows = []
     for row in page.rows:
         pairs = [one.pair for one in row.pairs]
-        whole = ask.site.history.rollup(
-            pairs, first_us, over_us, timings=("responseTime", "timeToDeliver"), calendar=calendar
-        )
+        whole = ask.site.rollup(pairs, first_us, over_us, calendar, ("responseTime", "timeToDeliver"))
         target = row.facts.availabilitytarget if row.facts else 99.9
         rows.append(
             models.ReportRow(
@@ -228,7 +240,7 @@ def maintenance(ask: Ask) -> models.Windows:
 def announce(ask: Ask) -> models.Window:
     """Announces a window."""
     body: MaintenanceBody = ask.body
-    from_us = now_us() if body.start is None else int(body.start * 1e6)
+    from_us = ask.site.now_us() if body.start is None else int(body.start * 1e6)
     made = ask.site.maintenance.add(
         body.element,
         body.region,
@@ -242,7 +254,7 @@ def announce(ask: Ask) -> models.Window:
 
 def end(ask: Ask) -> models.Windows:
     """Ends a window now."""
-    if ask.site.maintenance.end(ask.path["id"], now_us()) is None:
+    if ask.site.maintenance.end(ask.path["id"], ask.site.now_us()) is None:
         raise ProblemError(404, "there is no such window of maintenance")
     return maintenance(ask)
 
@@ -311,5 +323,6 @@ OPERATIONS: tuple[Operation, ...] = (
         models.Probed,
         body=ProbeBody,
         changes=True,
+        asks_stores=False,
     ),
 )

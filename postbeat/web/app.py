@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -27,13 +27,14 @@ from postbeat.web.forms import Forms
 from postbeat.web.guard import Guard, is_for_programs
 from postbeat.web.limits import Failures
 from postbeat.web.nowprobe import NowProber
-from postbeat.web.pages import Pages
+from postbeat.web.pages import Pages, is_fragment
 from postbeat.web.problems import ProblemError
 from postbeat.web.rendering import Renderer
 from postbeat.web.settings import WebSettings
 from postbeat.web.site import Site
 from postbeat.web.stream import Broadcast, Listener, entry_number, missed
 from postbeat.web.users import Users
+from postbeat.web.waiting import Stores
 
 STATIC = Path(__file__).parent / "static"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -50,7 +51,7 @@ def make_app(settings: WebSettings) -> Starlette:
     """
     settings.check()
     users = Users(settings.users)
-    site, gate = Site(settings.redis_url), Gate(settings, users)
+    site, stores, gate = Site(settings.redis_url), Stores(), Gate(settings, users)
     prober = NowProber(settings.profile)
     broadcast, exposition = Broadcast(settings.redis_url), Exposition(settings.redis_url)
     render = Renderer(settings, gate, prober)
@@ -67,13 +68,17 @@ def make_app(settings: WebSettings) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         accept = request.headers.get("accept", "")
-        text, media_type = await run_in_threadpool(exposition.render, accept)
+        text, media_type = await stores.ask(lambda: exposition.render(accept))
         return Response(text, headers={"content-type": media_type})
 
     async def refused(request: Request, error: Exception) -> Response:
+        """As a program, a script of ours or a browser takes it."""
         problem = _problem(error)
         if is_for_programs(request.url.path):
             return problem.response()
+        if is_fragment(request):
+            detail = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+            return PlainTextResponse(detail, problem.status, problem.headers)
         return render.page(
             request, "problem.html", status=problem.status, headers=problem.headers, problem=problem
         )
@@ -81,20 +86,20 @@ def make_app(settings: WebSettings) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/api/v1/openapi.json", _document()),
         *(
-            Route(openapi.BASE + one.path, endpoint(one, site, gate, prober), methods=[one.method])
+            Route(openapi.BASE + one.path, endpoint(one, site, stores, gate, prober), methods=[one.method])
             for one in OPERATIONS
         ),
         Route("/metrics", metrics),
-        Route("/events/stream", _stream(site, broadcast)),
-        *Pages(settings, site, render).routes(),
-        *Forms(site, gate, users, prober, render, Failures()).routes(),
+        Route("/events/stream", _stream(site, stores, broadcast)),
+        *Pages(settings, site, stores, render).routes(),
+        *Forms(site, stores, gate, users, prober, render, Failures()).routes(),
         Route("/static/plotly.min.js", _plotly, middleware=_COMPRESSED),
         Mount("/static", StaticFiles(directory=STATIC), name="static", middleware=_COMPRESSED),
     ]
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, gate=gate)],
+        middleware=[Middleware(Guard, gate=gate, refuse=refused)],
         exception_handlers={ProblemError: refused, HTTPException: refused, RedisError: refused},
     )
 
@@ -105,7 +110,9 @@ def _problem(error: Exception) -> ProblemError:
     if isinstance(error, HTTPException):
         detail = {404: "there is nothing here", 405: "this cannot be done here"}.get(error.status_code, "")
         return ProblemError(error.status_code, detail or error.detail, headers=dict(error.headers or {}))
-    return ProblemError(503, "Redis does not answer", headers={"Retry-After": "5"})
+    if isinstance(error, RedisError):
+        return ProblemError(503, "Redis does not answer", headers={"Retry-After": "5"})
+    return ProblemError(500, "something is wrong with us; the log says what")
 
 
 def _document() -> Endpoint:
@@ -125,7 +132,7 @@ async def _plotly(_request: Request) -> Response:
     return FileResponse(script, media_type="text/javascript", headers=_DAY)
 
 
-def _stream(site: Site, broadcast: Broadcast) -> Endpoint:
+def _stream(site: Site, stores: Stores, broadcast: Broadcast) -> Endpoint:
     async def stream(request: Request) -> Response:
         element = request.query_params.get("element", "")[:64]
         after = request.headers.get("last-event-id", "")
@@ -140,7 +147,7 @@ def _stream(site: Site, broadcast: Broadcast) -> Endpoint:
             raise ProblemError(503, "too many look at the stream", headers={"Retry-After": "30"})
         try:
             if after:
-                past = await run_in_threadpool(missed, site.view, after, element)
+                past = await stores.ask(lambda: missed(site.view, after, element))
         except BaseException:
             broadcast.leave(listener)
             raise

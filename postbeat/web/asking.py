@@ -17,13 +17,14 @@ from postbeat.web.nowprobe import NowProber
 from postbeat.web.params import Params
 from postbeat.web.problems import ProblemError, invalid
 from postbeat.web.site import Site
+from postbeat.web.waiting import Stores
 
 P = TypeVar("P", bound=Params)
 _MOST_VALUES = 100
 
 
 def query(request: Request, model: type[P], *, lenient: bool = False) -> P:
-    """The checked parameters of a query. ``lenient`` passes over what is not known, as a page does.
+    """The checked parameters of a query. ``lenient`` passes over what is not known or empty, as a page does.
 
     Raises:
         ProblemError: what was expected.
@@ -35,7 +36,7 @@ def query(request: Request, model: type[P], *, lenient: bool = False) -> P:
     }
     known = {info.alias or name for name, info in model.model_fields.items()}
     values: dict[str, Any] = {}
-    items = request.query_params.multi_items()
+    items = [(name, value) for name, value in request.query_params.multi_items() if value or not lenient]
     if len(items) > _MOST_VALUES:
         raise ProblemError(400, f"query: expected at most {_MOST_VALUES} values")
     for name, value in items:
@@ -70,10 +71,11 @@ async def body(request: Request, model: type[P]) -> P:
 
 
 def endpoint(
-    one: Operation, site: Site, gate: Gate, prober: NowProber
+    one: Operation, site: Site, stores: Stores, gate: Gate, prober: NowProber
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The Starlette endpoint of an operation. The stores block, so it runs in a thread."""
+    """The Starlette endpoint of an operation. It blocks, so it runs in a thread."""
     adapter: TypeAdapter[Any] = TypeAdapter(one.answer)
+    in_thread = stores.ask if one.asks_stores else run_in_threadpool
 
     async def answer(request: Request) -> Response:
         identity: Identity = request.state.identity
@@ -87,7 +89,7 @@ def endpoint(
             query(request, one.params or Params),
             await body(request, one.body) if one.body else None,
         )
-        text = await run_in_threadpool(lambda: adapter.dump_json(one.run(asked), by_alias=True))
+        text = await in_thread(lambda: adapter.dump_json(one.run(asked), by_alias=True))
         return Response(text, one.status, media_type="application/json")
 
     answer.__name__ = one.run.__name__

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from postbeat.web.settings import LOOPBACK, WebSettings
-from postbeat.web.users import Role, Users, is_name, same
+from postbeat.web.users import TOKEN_PREFIX, Role, Users, is_name, same
 
 COOKIE = "postbeat_session"
 CSRF_FIELD = "csrf"
@@ -61,13 +61,14 @@ class Gate:
     def identity(self, connection: HTTPConnection) -> Identity | None:
         """Who asks, or None for somebody who has not said so."""
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
+        named = self._named_by_proxy(connection)
+        # A proxy may pass its own token on; its word for who that is then counts.
+        if scheme.lower() == "bearer" and (not named or token.strip().startswith(TOKEN_PREFIX)):
             user = self._users.of_token(token.strip())
             return Identity(user.name, user.role, by_token=True) if user else None
         if not self._settings.has_login:
             return Identity("", Role.VIEWER)
-        named = self._named_by_proxy(connection)
-        if named:
+        if is_name(named):
             user = self._users.get(named)
             return Identity(named, user.role if user else Role.VIEWER)
         session = self.session(connection)
@@ -126,12 +127,16 @@ class Gate:
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         return name.lower() in LOOPBACK
 
+    def misnamed(self, connection: HTTPConnection) -> str:
+        """What the proxy names the user by where that is no name; else ""."""
+        named = self._named_by_proxy(connection)
+        return "" if is_name(named) else named
+
     def _named_by_proxy(self, connection: HTTPConnection) -> str:
         header = self._settings.proxy_header
         if not header or not self._settings.is_trusted(_peer(connection)):
             return ""
-        given = connection.headers.getlist(header)
-        return given[0] if len(given) == 1 and is_name(given[0]) else ""
+        return ", ".join(connection.headers.getlist(header))
 
 
 def with_csrf(session: Session) -> Session:

@@ -19,8 +19,9 @@ from postbeat.web.pages import shown_trip
 from postbeat.web.params import MaintenanceBody, ProbeBody
 from postbeat.web.problems import ProblemError, invalid
 from postbeat.web.rendering import Renderer
-from postbeat.web.site import Site, now_us
+from postbeat.web.site import Site
 from postbeat.web.users import Users, verify
+from postbeat.web.waiting import Stores
 
 _FORM = "application/x-www-form-urlencoded"
 _HASHING = 2  # passwords that are checked at a time: each takes 64 MB and much of a processor
@@ -30,9 +31,17 @@ class Forms:
     """The endpoints of forms. All of them want the CSRF token of the session."""
 
     def __init__(
-        self, site: Site, gate: Gate, users: Users, prober: NowProber, render: Renderer, failures: Failures
+        self,
+        site: Site,
+        stores: Stores,
+        gate: Gate,
+        users: Users,
+        prober: NowProber,
+        render: Renderer,
+        failures: Failures,
     ) -> None:
         self._site = site
+        self._stores = stores
         self._gate = gate
         self._users = users
         self._prober = prober
@@ -105,9 +114,10 @@ class Forms:
             wanted = MaintenanceBody.model_validate({name: text for name, text in raw.items() if text})
         except ValidationError as error:
             raise invalid(error, "form") from error
-        from_us = now_us()
-        await run_in_threadpool(
-            lambda: self._site.maintenance.add(
+
+        def add() -> None:
+            from_us = self._site.now_us()
+            self._site.maintenance.add(
                 wanted.element,
                 wanted.region,
                 from_us=from_us,
@@ -115,13 +125,15 @@ class Forms:
                 why=wanted.why,
                 by=request.state.identity.name,
             )
-        )
+
+        await self._stores.ask(add)
         return RedirectResponse("/maintenance", 303)
 
     async def end(self, request: Request) -> Response:
         """Ends a window of maintenance now."""
         await self._operators(request)
-        await run_in_threadpool(self._site.maintenance.end, request.path_params["id"], now_us())
+        name = request.path_params["id"]
+        await self._stores.ask(lambda: self._site.maintenance.end(name, self._site.now_us()))
         return RedirectResponse("/maintenance", 303)
 
     async def _form(self, request: Request) -> FormData:

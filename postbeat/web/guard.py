@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postbeat.web.auth import Gate
 from postbeat.web.problems import ProblemError
+from postbeat.web.users import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +46,12 @@ def is_for_programs(path: str) -> bool:
 class Guard:
     """ASGI middleware. Puts the :class:`postbeat.web.auth.Identity` into the request's state."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(
+        self, app: ASGIApp, gate: Gate, refuse: Callable[[Request, Exception], Awaitable[Response]]
+    ) -> None:
         self._app = app
         self._gate = gate
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers, or lets the request pass."""
@@ -55,8 +60,8 @@ class Guard:
             return
         request = Request(scope)
         sender = _Sender(send, is_https=self._gate.is_https(request))
-        refusal = self._refusal(request)
         try:
+            refusal = self._refusal(request)
             if refusal is not None:
                 await refusal(scope, receive, sender)
             else:
@@ -64,11 +69,10 @@ class Guard:
         except Exception as error:
             if sender.has_begun:
                 raise
-            problem = error if isinstance(error, ProblemError) else None
-            if problem is None:
+            if not isinstance(error, ProblemError):
                 log.exception("%s %s", request.method, request.url.path)
-                problem = ProblemError(500, "something is wrong with us; the log says what")
-            await problem.response()(scope, receive, sender)
+            answer = await self._refuse(request, error)
+            await answer(scope, receive, sender)
 
     def _refusal(self, request: Request) -> Response | None:
         path = request.url.path
@@ -80,6 +84,9 @@ class Guard:
         request.state.identity = identity
         if identity is not None or path.startswith(_OPEN):
             return None
+        if misnamed := self._gate.misnamed(request):
+            log.warning("the proxy names a user %r, which is no name", misnamed[:200])
+            raise ProblemError(403, f"what the proxy names you by is no name here: expected {NAMES}")
         if is_for_programs(path):
             challenge = {"WWW-Authenticate": 'Bearer realm="postbeat"'}
             return ProblemError(401, "log in, or send an API token", headers=challenge).response()

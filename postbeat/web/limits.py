@@ -7,6 +7,9 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Network, ip_address
+
+from postbeat.web.users import is_name
 
 Key = tuple[str, ...]
 
@@ -44,9 +47,10 @@ class Failures:
 
     def forget(self, address: str, name: str) -> None:
         """A success: this name from this address begins anew."""
+        (both, _), *others = _keys(address, name)
         with self._lock:
-            self._failed.pop(("both", address, name), None)
-            for key in (("address", address), ("name", name)):
+            self._failed.pop(both, None)
+            for key, _ in others:
                 if times := self._failed.get(key):
                     times.pop()
 
@@ -58,8 +62,20 @@ class Failures:
 
 
 def _keys(address: str, name: str) -> Sequence[tuple[Key, int]]:
+    address, name = _network(address), name if is_name(name) else ""  # what nobody may be called is one name
     return (
         (("both", address, name), PER_NAME_AND_ADDRESS),
         (("address", address), PER_ADDRESS),
         (("name", name), PER_NAME),
     )
+
+
+def _network(address: str) -> str:
+    """Of IPv6 a whole /64 is one site's, which may try from any of its addresses."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address) or found.ipv4_mapped:
+        return address
+    return str(IPv6Network((found, 64), strict=False))

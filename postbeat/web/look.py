@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+from postbeat import slo
 
 NOTHING = "\N{EN DASH}"
 
@@ -55,13 +58,8 @@ def machine_time(at_us: int) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of 1 in percent, never rounded up to 100: ``99.95 %``."""
-    if share is None:
-        return NOTHING
-    shown = 100 * share
-    if shown == 100 or shown <= 0:
-        return f"{shown:.0f} %"
-    return f"{int(shown * 1000) / 1000:.3f}".rstrip("0").rstrip(".") + " %"
+    """A share of 1 in per cent, cut to three places at most: ``99.95 %``."""
+    return re.sub(r"\.?0+(?= %)", "", slo.percent(share))
 
 
 def size(count: int | None) -> str:

@@ -55,9 +55,14 @@ class ElementStanding:
 
 @dataclass(slots=True)
 class Overview:
-    """One page of elements, worst first, and how many there are in all."""
+    """One page of elements, worst first, and how many there are in all.
+
+    ``beatSilentSince`` is when beat was last heard of, where that is so long ago that everything is as it was
+    then: nothing is polled any more.
+    """
 
     at: float
+    beatSilentSince: float | None
     counts: dict[Verdict, int]
     total: int
     page: int
@@ -119,6 +124,7 @@ class ElementDetail:
     latest: list[dict[str, Any]]
     objective: Objective
     maintenance: bool
+    beatSilentSince: float | None
 
 
 @dataclass(slots=True)
@@ -131,6 +137,7 @@ class PairDetail:
     latest: dict[str, Any]
     notable: list[dict[str, Any]]
     maintenance: bool
+    beatSilentSince: float | None
 
 
 @dataclass(slots=True)
@@ -239,3 +246,4 @@ class Regions:
 
     regions: list[RegionFigures]
     beat: dict[str, Any] | None
+    beatSilentSince: float | None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +13,7 @@ from postbeat.figures import TIMINGS
 from postbeat.results import Attempt, Result, TlsFacts
 from postbeat.rollup import Rollup, availability
 from postbeat.roundtrip import RoundTrip
+from postbeat.verdict import Verdict
 from postbeat.web import charts
 from postbeat.web.api import wanted_event
 from postbeat.web.asking import query
@@ -23,7 +23,8 @@ from postbeat.web.problems import ProblemError
 from postbeat.web.rendering import Renderer
 from postbeat.web.rows import Page
 from postbeat.web.settings import WebSettings
-from postbeat.web.site import RANGES, Past, Series, Site, Standing, now_us
+from postbeat.web.site import RANGES, Past, Series, Site, Standing
+from postbeat.web.waiting import Stores
 
 PER_PAGE = 200
 DEFAULT_RANGE = "24h"
@@ -32,9 +33,10 @@ DEFAULT_RANGE = "24h"
 class Pages:
     """The endpoints. What a page shows is gathered in a thread, as the stores block."""
 
-    def __init__(self, settings: WebSettings, site: Site, render: Renderer) -> None:
+    def __init__(self, settings: WebSettings, site: Site, stores: Stores, render: Renderer) -> None:
         self._settings = settings
         self._site = site
+        self._stores = stores
         self._render = render
 
     def routes(self) -> list[Route]:
@@ -53,7 +55,7 @@ class Pages:
     def overview(self, request: Request) -> Response:
         """Elements and their regions, worst first."""
         params = query(request, SearchParams, lenient=True)
-        board, at_us = self._site.board(), now_us()
+        board, at_us = self._site.board(), self._site.now_us()
         page = Page.of(board.find(params.wanted), params.page, min(params.limit, PER_PAGE))
         calendar = self._site.calendar({row.element: row.facts for row in page.rows if row.facts})
         return self._shown(
@@ -113,26 +115,46 @@ class Pages:
         return self._shown(request, "maintenance", windows=windows[:PER_PAGE])
 
     def status(self, request: Request) -> Response:
-        """A group for everybody: no hosts, no messages, no replies, and nothing of other groups."""
+        """A group for everybody: no hosts, no messages, no replies, and nothing of other groups.
+
+        While beat is silent there is no news, so everything is UNKNOWN.
+        """
         group = request.path_params["group"]
         if group not in self._settings.public_groups:
             raise ProblemError(404, "there is nothing here")
+        is_silent = self._site.board().silent_since_us is not None
         shown = [
-            (one, charts.days(one.days, one.target), availability(merged(one.days).counts))
+            (
+                one,
+                Verdict.UNKNOWN if is_silent else one.row.verdict,
+                charts.days(one.days, one.target),
+                availability(merged(one.days).counts),
+            )
             for one in self._site.public(group)
         ]
         return self._shown(request, "status", group=group, shown=shown)
 
     def _page(self, show: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(show, request)
+            return await self._stores.ask(lambda: show(request))
 
         return endpoint
 
     def _shown(self, request: Request, name: str, **context: Any) -> Response:  # noqa: ANN401
         """The whole page, or for a script of ours the part that changes."""
-        part = f"_{name}.html" if request.query_params.get("fragment") else f"{name}.html"
-        return self._render.page(request, part, **context)
+        return self._render.page(
+            request,
+            "live.html" if is_fragment(request) else f"{name}.html",
+            part=f"_{name}.html",
+            now_us=self._site.now_us(),
+            silent_since_us=self._site.board().silent_since_us,
+            **context,
+        )
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether a script of ours asks for the part of a page that changes."""
+    return bool(request.query_params.get("fragment"))
 
 
 def merged(series: Series) -> Rollup:

@@ -15,7 +15,6 @@ from postbeat.web import look
 from postbeat.web.auth import Gate, Identity, with_csrf
 from postbeat.web.nowprobe import NowProber
 from postbeat.web.settings import WebSettings
-from postbeat.web.site import now_us
 
 NAVIGATION = (
     ("/", "Overview"),
@@ -27,7 +26,7 @@ NAVIGATION = (
 
 
 class Renderer:
-    """Makes pages from templates, with what all of them have: who looks, the CSRF token, the time."""
+    """Makes pages from templates, with what all of them have: who looks, and the CSRF token."""
 
     def __init__(self, settings: WebSettings, gate: Gate, prober: NowProber) -> None:
         self._settings = settings
@@ -64,7 +63,6 @@ class Renderer:
             may_change=identity is not None and identity.is_operator,
             may_probe=identity is not None and identity.is_operator and self._prober.is_there,
             csrf=kept.csrf,
-            now_us=now_us(),
             **context,
         )
         response = HTMLResponse(text, status, headers=dict(headers or {}))

@@ -98,11 +98,15 @@ class Wanted:
 
 @dataclass(slots=True)
 class Board:
-    """Everything that is monitored, worst first, as it was at ``at_us``."""
+    """Everything that is monitored, worst first, as it was at ``at_us``.
+
+    Where beat is silent (:meth:`postbeat.store.facts.BeatFacts.silent_since_us`), as it was when that began.
+    """
 
     at_us: int
     rows: list[Row]
     facts: Mapping[str, ElementFacts]
+    silent_since_us: int | None = None
     by_name: dict[str, Row] = field(init=False)
     counts: dict[Verdict, int] = field(init=False)
 
@@ -149,13 +153,14 @@ def board(
     verdicts: Iterable[ElementVerdict],
     facts: Mapping[str, ElementFacts],
     at_us: int,
+    silent_since_us: int | None = None,
 ) -> Board:
     """Puts together what Redis holds of elements, pairs and verdicts."""
     known = {verdict.element: verdict for verdict in verdicts}
     rows = [_row(name, found, known.get(name), facts) for name, found in summaries.items()]
     # What changed last comes first among equals: it is the news.
     rows.sort(key=lambda row: (_VERDICT_RANK[row.verdict], -(row.since_us or 0), row.element))
-    return Board(at_us, rows, facts)
+    return Board(at_us, rows, facts, silent_since_us)
 
 
 def _row(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from redis.exceptions import RedisError
 
 from postbeat import queues
+from postbeat.metrics.objectives import Objective, objective
 from postbeat.model import Pair
 from postbeat.results import AnyEvent, Event, Result
 from postbeat.rollup import Rollup
@@ -22,6 +24,9 @@ from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.summary import ElementFacts
 from postbeat.store.view import PairState, ViewStore
 from postbeat.web.rows import Board, Row, board
+from postbeat.web.waiting import Shared
+
+log = logging.getLogger(__name__)
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -34,6 +39,7 @@ PUBLIC_S = 10.0  # and a page that anybody may ask for
 MOST_PUBLIC = 100  # elements of such a page
 BAR_DAYS = 30
 EVENTS_SHOWN = 50
+BURNS = {"1 h": 3_600, "6 h": 21_600, "3 d": 259_200}  # the long windows of the alerts, in seconds
 
 Step = Literal["hour", "day"]
 Series = Sequence[tuple[int, Rollup]]  # the moment at which each step begins, and what it came to
@@ -43,11 +49,6 @@ RANGES: dict[str, tuple[int, Step]] = {
     "7d": (7 * DAY_US, "hour"),
     "30d": (30 * DAY_US, "day"),
 }
-
-
-def now_us() -> int:
-    """Now, in microseconds since the epoch."""
-    return time.time_ns() // 1000
 
 
 def element_of(event: AnyEvent) -> str:
@@ -85,7 +86,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What an element's charts are drawn from: 30 days, the chosen range, and the range by region."""
+    """What an element's charts are drawn from: 30 days, the chosen range, and the range by region.
+
+    ``days`` are whole ones and today; ``slo`` is of exactly 30 days, as everywhere.
+    """
 
     days: Series
     series: Series
@@ -133,12 +137,11 @@ class Site:
         self.facts = FactsView(redis_url)
         self.maintenance = MaintenanceStore(redis_url)
         self._clock = clock
-        self._lock = threading.Lock()
+        self._shared = Shared()
         self._took_s = 0.0
         self._refreshing = threading.Lock()
         self._pool = ThreadPoolExecutor(1)
         self._board: tuple[float, Board] | None = None
-        self._public_lock = threading.Lock()
         self._public: dict[str, tuple[float, Sequence[Public]]] = {}
         self._profile: tuple[float, Mapping[str, ElementFacts]] | None = None
 
@@ -147,6 +150,10 @@ class Site:
         self._pool.shutdown()
         for store in (self.view, self.history, self.facts, self.maintenance):
             store.close()
+
+    def now_us(self) -> int:
+        """The one clock, in microseconds since the epoch; that of this host may be off."""
+        return self.facts.now_us()
 
     def board(self) -> Board:
         """Everything that is monitored, at most BOARD_S old.
@@ -158,7 +165,7 @@ class Site:
         oldest_s = STALE_S if self._took_s > QUICK_S else BOARD_S
         age_s = oldest_s if known is None else self._clock() - known[0]
         if known is None or age_s >= oldest_s:
-            return self._newer_board(oldest_s)
+            return self._shared.get("board", self._newer_board)
         if age_s >= BOARD_S and self._refreshing.acquire(blocking=False):
             try:
                 self._pool.submit(self._refresh)
@@ -168,24 +175,25 @@ class Site:
 
     def _refresh(self) -> None:
         try:
-            self._newer_board(BOARD_S)
+            self._shared.get("board", self._newer_board)
         except RedisError:
             return  # whoever asks when it is too old is told
         finally:
             self._refreshing.release()
 
-    def _newer_board(self, oldest_s: float) -> Board:
-        with self._lock:
-            now_s = self._clock()
-            if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
-                self._profile = now_s, self.view.profile()
-            if self._board is None or now_s - self._board[0] >= oldest_s:
-                made = board(
-                    self.view.overview_by_element(), self.view.verdicts(), self._profile[1], now_us()
-                )
-                self._board = now_s, made
-                self._took_s = self._clock() - now_s
-            return self._board[1]
+    def _newer_board(self) -> Board:
+        now_s, known = self._clock(), self._board
+        if known is not None and now_s - known[0] < BOARD_S:  # another made it a moment ago
+            return known[1]
+        if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
+            self._profile = now_s, self.view.profile()
+        at_us, beat = self.now_us(), self.facts.beat()
+        silent_since_us = beat.silent_since_us(at_us) if beat else None
+        rows, verdicts = self.view.overview_by_element(), self.view.verdicts()
+        made = board(rows, verdicts, self._profile[1], at_us, silent_since_us)
+        self._board = now_s, made
+        self._took_s = self._clock() - now_s
+        return made
 
     def calendar(self, facts: Mapping[str, ElementFacts]) -> Calendar:
         """The maintenance of these elements, announced by hand or in the profile."""
@@ -215,23 +223,17 @@ class Site:
 
     def past(self, standing: Standing, length_us: int, step: Step) -> Past:
         """What the charts of an element are drawn from."""
-        to_us = now_us()
+        to_us = self.now_us()
         pairs, calendar = standing.pairs, standing.calendar
         days = self._days(pairs, calendar, to_us)
-        series = self.history.series(pairs, to_us - length_us, to_us, step=step, calendar=calendar)
+        series = self.series(pairs, to_us - length_us, to_us, step, calendar)
+        timings = ("timeToDeliver", "responseTime")
         by_region = {
-            pair.region: self.history.rollup(
-                [pair], to_us - length_us, to_us, timings=("timeToDeliver", "responseTime"), calendar=calendar
-            )
-            for pair in pairs
+            pair.region: self.rollup([pair], to_us - length_us, to_us, calendar, timings) for pair in pairs
         }
-        whole = Rollup()
-        for _, rollup in days:
-            whole.merge(rollup)
-        burns = {
-            name: self._burn(standing, hours, to_us) for name, hours in (("1 h", 1), ("6 h", 6), ("3 d", 72))
-        }
-        return Past(days, series, by_region, slo_of(whole.counts, standing.target), burns)
+        found = self._objective(standing, to_us)
+        burns = {name: found.windows[seconds].burn_rate for name, seconds in BURNS.items()}
+        return Past(days, series, by_region, found.month, burns)
 
     def regions(self) -> list[RegionNow]:
         """The regions of the profile and those that have workers, by name."""
@@ -253,29 +255,68 @@ class Site:
 
     def public(self, group: str) -> Sequence[Public]:
         """The elements of a group for everybody; at most PUBLIC_S old, whoever asks how often."""
-        with self._public_lock:
-            known = self._public.get(group)
-            if known is None or self._clock() - known[0] >= PUBLIC_S:
-                known = self._clock(), self._made_public(group)
-                self._public[group] = known
-            return known[1]
+        known = self._public.get(group)
+        if known is None or self._clock() - known[0] >= PUBLIC_S:
+            return self._shared.get(f"group {group}", lambda: self._made_public(group))
+        return known[1]
+
+    def rollup(
+        self,
+        pairs: Sequence[Pair],
+        from_us: int,
+        to_us: int,
+        calendar: Calendar,
+        timings: Collection[str] | None = (),
+    ) -> Rollup:
+        """What a stretch of time came to over all the pairs; nothing where what is stored cannot be read."""
+        try:
+            return self.history.rollup(pairs, from_us, to_us, timings=timings, calendar=calendar)
+        except ValueError as error:
+            _unreadable(pairs, error)
+            return Rollup()
+
+    def series(
+        self,
+        pairs: Sequence[Pair],
+        from_us: int,
+        to_us: int,
+        step: Step,
+        calendar: Calendar,
+        timings: Collection[str] | None = None,
+    ) -> Series:
+        """The same by the hour or day."""
+        try:
+            return self.history.series(pairs, from_us, to_us, step=step, timings=timings, calendar=calendar)
+        except ValueError as error:
+            _unreadable(pairs, error)
+            return self.history.series([], from_us, to_us, step=step)
 
     def _made_public(self, group: str) -> Sequence[Public]:
+        now_s = self._clock()
         rows = [row for row in self.board().rows if row.group == group][:MOST_PUBLIC]
-        calendar, at_us = self.calendar({row.element: row.facts for row in rows if row.facts}), now_us()
+        calendar, at_us = self.calendar({row.element: row.facts for row in rows if row.facts}), self.now_us()
         made = []
         for row in rows:
             pairs = [pair.pair for pair in row.pairs]
             announced = all(calendar.covers(pair, at_us) for pair in pairs)
             made.append(Public(row, self._days(pairs, calendar, at_us), announced))
+        self._public[group] = now_s, made
         return made
 
     def _days(self, pairs: Sequence[Pair], calendar: Calendar, to_us: int) -> Series:
         first_us = (to_us // DAY_US - BAR_DAYS + 1) * DAY_US
-        return self.history.series(pairs, first_us, to_us, step="day", timings=(), calendar=calendar)
+        return self.series(pairs, first_us, to_us, "day", calendar, timings=())
 
-    def _burn(self, standing: Standing, hours: int, to_us: int) -> float | None:
-        rollup = self.history.rollup(
-            standing.pairs, to_us - hours * HOUR_US, to_us, timings=(), calendar=standing.calendar
-        )
-        return slo_of(rollup.counts, standing.target).burn_rate
+    def _objective(self, standing: Standing, at_us: int) -> Objective:
+        pairs, calendar, target = standing.pairs, standing.calendar, standing.target
+        poll_s = standing.facts.poll if standing.facts else None
+        try:
+            return objective(self.history, pairs, calendar, at_us, target_percent=target, poll_s=poll_s)
+        except ValueError as error:
+            _unreadable(pairs, error)
+            nothing = slo_of({}, target)
+            return Objective(nothing, dict.fromkeys(BURNS.values(), nothing))
+
+
+def _unreadable(pairs: Sequence[Pair], error: ValueError) -> None:
+    log.error("what was counted of %s cannot be read: %s", ", ".join(map(str, pairs)), error)

@@ -117,18 +117,23 @@ class Broadcast:
             self._listeners.discard(listener)
 
     def _follow(self, view: ViewStore, key: str, after: str, tell: Callable[[ViewStore, str], None]) -> None:
+        is_away = False
         try:
             while not self._ends.is_set():
                 try:
                     after = after or view.last_entry(key)
+                    if is_away:
+                        self._tell_all(message("reset", {}))
+                        is_away = False
                     tell(view, after)
                 except Exception as error:
                     if not isinstance(error, RedisError):
                         log.exception("cannot tell what came in %s", key)
-                    # What came meanwhile is not told one by one: everybody looks anew.
-                    after = ""
+                    if not is_away:
+                        self._tell_all(message("away", {}))
+                    # What came meanwhile is not told one by one: everybody looks anew once it goes on.
+                    after, is_away = "", True
                     self._ends.wait(AGAIN_S)
-                    self._tell_all(message("reset", {}))
         finally:
             view.close()
 

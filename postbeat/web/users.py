@@ -26,7 +26,9 @@ LIMIT = 1 << 20  # bytes of the file: thousands of users
 LONGEST = 1024  # characters of a password: hashing must not become work for others
 TOKEN_PREFIX = "pb_"  # noqa: S105  so that a token that was leaked can be found
 MAX_TOKENS = 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+# Such as vera, vera+ops@example.com and ACME\vera.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]{0,127}")
+NAMES = r"letters, digits, and any of . _ @ + \ -"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HASHER = PasswordHasher(type=Type.ID)
 # Checked where there is no such user, so that the time tells nothing of who exists.
@@ -186,7 +188,7 @@ def _user(raw: object, where: str) -> User:
     name, role, password = raw["name"], raw["role"], raw.get("password", "")
     tokens = raw.get("tokens", [])
     if not isinstance(name, str) or not is_name(name):
-        raise SettingsError(f"{where}.name: expected letters, digits, and any of . _ @ -")
+        raise SettingsError(f"{where}.name: expected {NAMES}")
     if role not in list(Role):
         raise SettingsError(f"{where}.role: expected {' or '.join(Role)}")
     if not isinstance(password, str) or (password and not password.startswith("$argon2")):

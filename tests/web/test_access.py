@@ -188,7 +188,6 @@ def test_a_proxy_is_believed_where_it_is_trusted(redis_server: str, people: Peop
         assert "vera (viewer)" in client.get("/", {"x-user": "vera"}).text
         assert "otto (operator)" in client.get("/", {"x-user": "otto"}).text
         assert "guest (viewer)" in client.get("/", {"x-user": "guest"}).text
-        assert client.get("/", {"x-user": "no name"}).status == 303
         assert client.get("/").status == 303
         client.cookie = ""
         secure = client.get("/", {"x-user": "vera", "x-forwarded-proto": "https"}).headers
@@ -197,6 +196,41 @@ def test_a_proxy_is_believed_where_it_is_trusted(redis_server: str, people: Peop
     doubted = settings.load({}, redis_url=redis_server, proxy_header="X-User", trusted_proxies="192.0.2.0/24")
     with served(doubted) as client:
         assert client.get("/", {"x-user": "otto", "x-forwarded-proto": "https"}).status == 303
+
+
+@pytest.mark.parametrize("name", ["ACME\\vera", "vera+ops@example.com"])
+def test_a_proxy_names_users_of_domains_and_by_addresses(redis_server: str, name: str) -> None:
+    believed = settings.load({}, redis_url=redis_server, proxy_header="X-User", trusted_proxies="127.0.0.1")
+    with served(believed) as client:
+        assert f"{name} (viewer)" in client.get("/", {"x-user": name}).text
+
+
+def test_a_name_that_is_none_is_refused_by_a_text_and_logged(
+    redis_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    believed = settings.load({}, redis_url=redis_server, proxy_header="X-User", trusted_proxies="127.0.0.1")
+    with served(believed) as client:
+        page = client.get("/", {"x-user": "Vera Jones"})
+        assert (page.status, page.headers["content-type"]) == (403, "text/html; charset=utf-8")
+        assert "no name here" in page.text
+        assert client.get("/api/v1/overview", {"x-user": "Vera Jones"}).status == 403
+        assert client.get("/static/postbeat.css", {"x-user": "Vera Jones"}).status == 200
+    assert "the proxy names a user 'Vera Jones', which is no name" in caplog.text
+
+
+def test_a_token_that_the_proxy_passes_on_is_not_taken_for_one_of_ours(
+    redis_server: str, people: People
+) -> None:
+    believed = settings.load(
+        {}, redis_url=redis_server, users=str(people.file), proxy_header="X-User", trusted_proxies="127.0.0.1"
+    )
+    with served(believed) as client:
+        foreign = {"authorization": "Bearer eyJ.a.b"}
+        assert "vera (viewer)" in client.get("/", foreign | {"x-user": "vera"}).text
+        assert client.get("/api/v1/overview", foreign).status == 401
+        ours = {"authorization": f"Bearer {people.operator_token}", "x-user": "vera"}
+        assert "otto (operator)" in client.get("/", ours).text
+        assert client.get("/api/v1/overview", ours | {"authorization": "Bearer pb_wrong"}).status == 401
 
 
 def test_a_proxy_header_needs_the_addresses_of_the_proxy() -> None:

@@ -130,6 +130,19 @@ def test_maintenance_is_announced_shown_and_ended(operator: Client, viewer: Clie
     assert operator.ask("DELETE", f"{API}/maintenance/none").status == 404
 
 
+def test_maintenance_begins_now_by_the_clock_of_the_site_and_not_by_that_of_this_host(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this_host_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: this_host_ns() - 3600 * 10**9)
+    body = {"element": "other", "seconds": 3600, "why": "a clock that is slow"}
+    made = operator.post_json(f"{API}/maintenance", body).data
+    assert made["from"] == pytest.approx(time.time(), abs=600)
+    windows = operator.ask("DELETE", f"{API}/maintenance/{made['id']}").data["windows"]
+    ended = next((one for one in windows if one["id"] == made["id"]), made)
+    assert made["from"] <= ended["to"] <= time.time() + 600
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -138,7 +138,7 @@ def test_the_table_is_filtered_as_one_types_and_the_address_can_be_shared(page: 
     links = page.locator("tbody th a")
     expect(links).to_have_text(["pop"])
     expect(page.get_by_role("status")).to_contain_text("1 of 2 elements")
-    assert page.url.endswith("/?q=pop")
+    expect(page).to_have_url(re.compile(r"/\?q=pop$"))
     page.get_by_label("Region").select_option("asia")
     expect(links).to_have_count(0)
     shared = page.url
@@ -147,6 +147,46 @@ def test_the_table_is_filtered_as_one_types_and_the_address_can_be_shared(page: 
     page.goto(shared)
     expect(page.get_by_role("searchbox", name="Search")).to_have_value("pop")
     expect(links).to_have_count(0)
+
+
+def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(
+    browser: Browser, server: Client, session: str
+) -> None:
+    context = opened(browser, server, session)
+    page = context.new_page()
+    page.goto("/events")
+    live, news = page.locator("#live"), page.get_by_role("status")
+    page.route(
+        "**/*fragment=1*",
+        lambda route: route.fulfill(status=503, content_type="text/plain", body="It is away."),
+    )
+    page.get_by_label("Element").fill("mail")
+    expect(news).to_have_text("It is away. What is shown is from before.")
+    expect(live).to_have_attribute("data-outdated", "yes")
+    page.unroute("**/*fragment=1*")
+    page.get_by_label("Element").fill("a b")
+    expect(news).to_contain_text("Query element: ")
+    page.get_by_label("Element").fill("pop")
+    expect(page.locator("#live[data-outdated]")).to_have_count(0)
+    expect(news).to_have_text("")
+    context.close()
+
+
+def test_only_a_page_that_is_seen_holds_a_connection(page: Page, filled: Filling) -> None:
+    page.goto("/")
+    expect(page.locator("#live[data-live=yes]")).to_be_attached()
+    for is_hidden, live in ((True, "no"), (False, "yes")):
+        page.evaluate(
+            "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+            " document.dispatchEvent(new Event('visibilitychange')); }",
+            is_hidden,
+        )
+        expect(page.locator(f"#live[data-live={live}]")).to_be_attached()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="pop", exact=True))
+    expect(row.get_by_role("cell").first).to_contain_text("GOOD")
+    filled.check("eu", 41, Level.UNKNOWN)
+    expect(row.get_by_role("cell").first).to_contain_text("UNKNOWN")
+    filled.check("eu", 42)
 
 
 def test_a_keyboard_is_enough(page: Page) -> None:

@@ -119,8 +119,13 @@ def test_a_chart_has_a_gap_where_nothing_was_measured() -> None:
         (look.duration(180_000_000), "3 min"),
         (look.percent(1.0), "100 %"),
         (look.percent(0.999999), "99.999 %"),
+        (look.percent(0.9993), "99.93 %"),
+        (look.percent(0.29), "29 %"),
         (look.percent(0.5), "50 %"),
+        (look.percent(0.0), "0 %"),
+        (look.percent(-0.004), "-0.4 %"),
         (look.percent(-1.5), "-150 %"),
+        (look.percent(None), look.NOTHING),
         (look.size(1_234_567), "1.23 MB"),
         (look.moment(-5), "1970-01-01 00:00:00"),
         (look.moment(10**30), "9999-12-31 23:59:59"),
@@ -161,3 +166,21 @@ def test_failures_of_any_number_of_addresses_are_bounded() -> None:
     for number in range(REMEMBERED):
         failures.add(str(number), "otto")
     assert failures.wait_s("192.0.2.1", "vera") == 0  # forgotten: there is no room for all
+
+
+def test_what_nobody_can_be_called_is_counted_as_one_name_and_not_kept() -> None:
+    failures = Failures(lambda: 0.0)
+    for number in range(50):
+        failures.add(f"192.0.2.{number}", f"{number}{'x' * 60_000}")
+    assert failures.wait_s("198.51.100.1", "y" * 60_000) > 0
+    assert failures.wait_s("198.51.100.1", "vera") == 0
+
+
+def test_the_addresses_of_a_network_of_ipv6_are_one_and_those_of_ipv4_are_not() -> None:
+    failures = Failures(lambda: 0.0)
+    for number in range(20):
+        failures.add(f"2001:db8::{number:x}", f"name{number}")
+        failures.add(f"::ffff:192.0.2.{number}", f"name{number}")
+    assert failures.wait_s("2001:db8::ffff", "another") > 0
+    assert failures.wait_s("2001:db8:0:1::1", "another") == 0
+    assert failures.wait_s("::ffff:192.0.2.99", "another") == 0

@@ -165,6 +165,18 @@ def test_mailboxes_and_events_are_listed(viewer: Client) -> None:
     assert "535 5.7.8" not in viewer.get("/events?element=mail&region=asia&level=FAILED&kind=verdict").text
 
 
+def test_an_empty_filter_is_no_filter(viewer: Client) -> None:
+    emptied = viewer.get("/events?element=&region=&level=&kind=")
+    assert emptied.status == 200
+    assert rows(emptied.text) == rows(viewer.get("/events").text)
+
+
+def test_a_script_of_ours_is_told_what_is_wrong_by_a_text(viewer: Client) -> None:
+    answer = viewer.get("/events?element=a+b&fragment=1")
+    assert (answer.status, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
+    assert answer.text.startswith("Query element: ")
+
+
 def test_what_a_server_says_is_text_and_never_markup(viewer: Client, filled: Filling) -> None:
     filled.send("us", 3, Level.FAILED, message=HOSTILE)
     for page in ("/elements/mail", "/elements/mail/us", "/events", "/?q=%3Cscript%3E"):

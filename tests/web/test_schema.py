@@ -42,7 +42,6 @@ def test_no_input_makes_the_server_fail(one: Operation, schema: Any, people: Peo
         @given(case=operation.as_strategy(kind))
         @settings(
             max_examples=EXAMPLES,
-            deadline=None,
             database=None,
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),

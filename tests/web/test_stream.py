@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
+from redis.exceptions import ConnectionError as AwayError
+
 from postbeat.model import Level
+from postbeat.web import stream
 from postbeat.web.settings import WebSettings
-from postbeat.web.stream import BACKLOG, Listener, message
+from postbeat.web.stream import BACKLOG, Broadcast, Listener, message
 from tests.web.filling import Filling
 from tests.web.serving import Client, served
 
@@ -94,6 +99,55 @@ def test_who_is_too_slow_is_told_to_look_anew() -> None:
         return await anext(listener.messages())
 
     assert asyncio.run(slow()) == message("reset", {})
+
+
+class Away:
+    """Stands for the store of a Redis that is away at first."""
+
+    def __init__(self, _url: str) -> None:
+        self.left = 5
+        self.follows = threading.Event()
+
+    def last_entry(self, _key: str) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise AwayError("it is away")
+        return "0-0"
+
+    def follow_results(self, _after: str) -> Iterator[None]:
+        while True:
+            self.follows.set()
+            time.sleep(0.01)
+            yield None
+
+    follow_events = follow_results
+
+    def close(self) -> None:
+        assert self.follows.is_set()
+
+
+def test_that_redis_is_away_and_that_it_is_back_are_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    views: list[Away] = []
+
+    def view(url: str) -> Away:
+        views.append(Away(url))
+        return views[-1]
+
+    monkeypatch.setattr(stream, "ViewStore", view)
+    monkeypatch.setattr(stream, "AGAIN_S", 0.01)
+
+    async def told() -> list[str]:
+        broadcast, listener = Broadcast("redis://127.0.0.1:1/"), Listener("")
+        assert broadcast.enter(listener)
+        await asyncio.to_thread(broadcast.start)
+        for one in views:
+            assert await asyncio.to_thread(one.follows.wait, 20)
+        await asyncio.to_thread(broadcast.stop)
+        messages = listener.messages()
+        return [await anext(messages) for _ in range(4)]
+
+    # Each of both streams of Redis is followed by itself.
+    assert sorted(asyncio.run(told())) == [message("away", {})] * 2 + [message("reset", {})] * 2
 
 
 def test_the_server_ends_while_somebody_listens(redis_server: str) -> None:

@@ -5,6 +5,7 @@
   if (!live) return;
   const news = document.getElementById("news");
   const form = document.querySelector("form[data-filter]");
+  const AWAY = "The server does not answer.";
   const LEAST_MS = 1000, TYPED_MS = 200, STALE_MS = 30000, SETTLED_MS = [1500, 3500];
   let settling = [], timer = null, last = 0, asked = 0;
 
@@ -33,14 +34,25 @@
     try {
       const response = await fetch(address(true), { credentials: "same-origin", redirect: "manual" });
       if (response.type === "opaqueredirect") return location.reload(); // to the login
-      if (!response.ok || number !== asked) return;
-      put(await response.text());
+      const text = await response.text();
+      if (number !== asked) return;
+      if (response.ok) put(text);
+      else outdated(response.headers.get("content-type")?.startsWith("text/plain") ? text : AWAY);
     } catch {
-      if (news) news.textContent = "The server does not answer; what is shown may be old.";
+      if (number === asked) outdated(AWAY);
     }
   }
 
+  // Says why what is shown is not of now; the next answer ends it.
+  function outdated(why) {
+    const said = `${why} What is shown is from before.`;
+    live.dataset.outdated = "yes";
+    if (news.textContent !== said) news.textContent = said; // a screen reader reads it once
+  }
+
   function put(text) {
+    if (live.dataset.outdated) news.textContent = "";
+    delete live.dataset.outdated;
     const focused = selector(document.activeElement);
     const states = new Map([...live.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
     const places = new Map([...live.querySelectorAll(".scroll")].map((one) => [one.getAttribute("aria-label"), one.scrollLeft]));
@@ -69,24 +81,39 @@
     timer = setTimeout(async () => {
       await refresh();
       const shown = document.getElementById("shown");
-      if (news && shown) news.textContent = shown.textContent;
+      if (shown && !live.dataset.outdated) news.textContent = shown.textContent;
     }, TYPED_MS);
   }
 
+  // Only while the page is seen: a browser has few connections for all its tabs together.
   function listen(place) {
-    const stream = new EventSource(place);
-    let broken = false;
-    stream.addEventListener("change", (event) => {
-      const change = JSON.parse(event.data);
-      const where = change.region ? `${change.element} in ${change.region}` : change.element;
-      if (news) news.textContent = `${where}: ${change.was} became ${change.verdict || change.level}. ${change.message}`;
-      changed();
-    });
-    stream.addEventListener("result", changed);
-    stream.addEventListener("reset", changed);
-    stream.addEventListener("open", () => { if (broken) soon(0); broken = false; live.dataset.live = "yes"; });
-    stream.addEventListener("error", () => { broken = true; live.dataset.live = "no"; });
-    addEventListener("pagehide", () => stream.close());
+    let stream = null, missed = document.hidden;
+
+    function begin() {
+      stream = new EventSource(place);
+      stream.addEventListener("change", (event) => {
+        const change = JSON.parse(event.data);
+        const where = change.region ? `${change.element} in ${change.region}` : change.element;
+        news.textContent = `${where}: ${change.was} became ${change.verdict || change.level}. ${change.message}`;
+        changed();
+      });
+      stream.addEventListener("result", changed);
+      stream.addEventListener("reset", changed);
+      stream.addEventListener("away", () => outdated("Redis does not answer."));
+      stream.addEventListener("open", () => { if (missed) soon(0); missed = false; live.dataset.live = "yes"; });
+      stream.addEventListener("error", () => { if (!missed) soon(0); missed = true; live.dataset.live = "no"; });
+    }
+
+    function end() {
+      stream?.close();
+      stream = null;
+      missed = true;
+      live.dataset.live = "no";
+    }
+
+    document.addEventListener("visibilitychange", () => { if (document.hidden) end(); else begin(); });
+    addEventListener("pagehide", end);
+    if (!document.hidden) begin();
   }
 
   if (form) {
