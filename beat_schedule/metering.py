@@ -31,6 +31,7 @@ class Meter:
         self._published = self._missed = 0
         self._lateness = Waits()
         self._reload: dict[str, str | int] = {}
+        self._is_told = False  # of the reload
         self._write_at = 0.0
 
     def fired(self, polls: Iterable[Due], stretch: Stretch, took_s: float) -> None:
@@ -55,6 +56,11 @@ class Meter:
         """
         shown = re.sub(r", got .*", "", error)[:ERROR_LENGTH]
         self._reload = {"reload_ok": int(not error), "reload_error": shown, "profile": self._profile}
+        self._is_told = False
+
+    def forgotten(self) -> None:
+        """What was written may be lost: what is not counted is written again."""
+        self._is_told = False
 
     def write(self, store: BeatFactsStore, now_us: int, pairs: int) -> None:
         """Writes what was counted, unless that was done less than a second ago.
@@ -66,10 +72,11 @@ class Meter:
             return
         self._write_at = self._steady_s() + WRITE_S
         stands: dict[str, str | int] = {"at_us": now_us, "pairs": pairs}
-        if self._reload:
-            stands |= self._reload | {"reload_at_us": now_us}
+        if self._reload and not self._is_told:
+            self._reload.setdefault("reload_at_us", now_us)
+            stands |= self._reload
         store.write(stands, self._lateness, published=self._published, missed=self._missed)
-        self._reload = {}
+        self._is_told = True
         self._published = self._missed = 0
         self._lateness.clear()
 

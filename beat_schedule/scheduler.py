@@ -179,14 +179,20 @@ class GridScheduler(Scheduler):
             return before
         now_us = self._store.now_us()
         parts = [self._part(sealed, monitor, now_us) for monitor in self._monitors]
-        self._store.expect(sealed, now_us)
-        self._store.publish_profile(sealed)
+        self._publish(sealed)
         regions = Counter(pair.region for pair, _ in sealed.active())
         self._force = _Force(sealed, parts, Publisher(self.app, sealed), regions)
         if before is not None:
             before.publisher.close()
             log.warning("the profile was reloaded: %d pairs of element and region", self._force.pairs)
         return self._force
+
+    def _publish(self, profile: Profile) -> None:
+        """Has Redis know a profile: when it comes into force, and when Redis has lost its data."""
+        self._store.retire(profile, self._monitors)
+        self._store.expect(profile, self._store.now_us())
+        self._store.publish_profile(profile)
+        self._meter.forgotten()
 
     def _part(self, profile: Profile, monitor: str, now_us: int) -> _Part:
         fired_to_us = self._store.fired_to_us(monitor) or now_us
@@ -214,6 +220,9 @@ class GridScheduler(Scheduler):
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_S
+        if not self._store.has_profile():
+            log.warning("Redis has lost its data, the profile is published again")
+            self._publish(force.profile)
         self._store.sweep(force.profile)
         self._store.trim_queues(force.regions, readers=len(force.profile.elements))
         for wake in self._store.readers_to_wake():

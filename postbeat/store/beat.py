@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from postbeat.store.wake import needs_reader_call
 
 QUEUE_SLACK = 10  # messages of a queue beyond those that may be of use
 SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
-BATCH = 500  # mailboxes asked about in one exchange
+BATCH = 500  # mailboxes asked about, or pairs forgotten, in one exchange
 RAW_KEPT_S = 2 * 86_400  # the log of a pair that has left the profile; it is folded more often than that
 ROLLUP_KEPT_S = 400 * 86_400  # and its rollups, where they have no end yet
 LOST_KEPT_US = 86_400_000_000  # a message that was lost, and got no result, is forgotten so long after
@@ -68,6 +68,23 @@ class BeatStore:
         cursor = cast("str | None", self._redis.get(keys.cursor(monitor)))
         return int(cursor) if cursor else None
 
+    def has_profile(self) -> bool:
+        """Whether a profile is published. Where one was, and is not any more, Redis has lost its data."""
+        return bool(self._redis.exists(keys.PROFILE))
+
+    def retire(self, profile: Profile, monitors: Collection[str] = ("",)) -> None:
+        """Forgets the pairs of some monitors, or ("") of all, that are not in the profile any more.
+
+        One that comes back begins anew, however soon: its problems are over for whoever is told of them.
+        """
+        members = cast("list[str]", self._redis.zrange(keys.EXPECTED, 0, -1))
+        active = {str(pair) for pair, _ in profile.active()}
+        left = {member: name for member in members if (name := member.partition("/")[0]) not in active}
+        if left and "" not in monitors:
+            kinds = self._kinds(set(left.values()))
+            left = {member: name for member, name in left.items() if kinds.get(name) in monitors}
+        self._leave(left)
+
     def expect(self, profile: Profile, now_us: int) -> None:
         """Expects a first result of every pair that has none yet: a region without workers is seen."""
         scores = {str(pair): now_us + records.silence_us(element) for pair, element in profile.active()}
@@ -79,6 +96,7 @@ class BeatStore:
                 pipe.zadd(keys.EXPECTED, {name: scores[name] for name in part}, nx=True)
                 for name in part:
                     pipe.hsetnx(keys.STATES, name, first[name])
+                    pipe.hdel(keys.pair(name), "left")
                 pipe.execute()
 
     def publish_profile(self, profile: Profile) -> None:
@@ -102,7 +120,7 @@ class BeatStore:
     def sweep(self, profile: Profile) -> int:
         """Turns silence into UNKNOWN results. Returns how many were recorded.
 
-        Pairs that are not in the profile any more are forgotten: nothing is expected of them.
+        Pairs that are not in the profile are forgotten, whosever they were: nothing is expected of them.
         """
         now_us = self.now_us()
         recorded = 0
@@ -111,7 +129,7 @@ class BeatStore:
             pair = Pair.parse(name)
             element = _polled(profile, pair)
             if element is None:
-                self._leave(member)
+                self._leave([member])
             elif half:
                 recorded += self._unread(profile, element, pair, now_us)
             else:
@@ -184,14 +202,24 @@ class BeatStore:
     def _due(self, key: str, now_us: int) -> list[str]:
         return cast("list[str]", self._redis.zrangebyscore(key, 0, now_us, start=0, num=SWEEP_LIMIT))
 
-    def _leave(self, member: str) -> None:
-        """Forgets what was expected of a pair that has left the profile, and the pair."""
-        if "/" in member:
-            self._redis.zrem(keys.EXPECTED, member)
-            return
-        names = [keys.pair(member), keys.STATES, keys.notable(member), keys.timing(member), keys.raw(member)]
-        names += [keys.rollup(member), keys.EXPECTED, keys.VERDICTS, keys.EVENTS, *map(keys.latest, Phase)]
-        self._retire(keys=names, args=[member, RAW_KEPT_S, ROLLUP_KEPT_S])
+    def _leave(self, members: Collection[str]) -> None:
+        """Forgets what was expected of pairs that have left the profile, and the pairs."""
+        reads = [member for member in members if "/" in member]
+        if reads:
+            self._redis.zrem(keys.EXPECTED, *reads)
+        calls: list[records.Call] = []
+        for pair in members:
+            if "/" not in pair:
+                names = [keys.pair(pair), keys.STATES, keys.notable(pair), keys.timing(pair), keys.raw(pair)]
+                names += [keys.rollup(pair), keys.EXPECTED, keys.VERDICTS, keys.EVENTS]
+                calls.append(([*names, *map(keys.latest, Phase)], [pair, RAW_KEPT_S, ROLLUP_KEPT_S]))
+        list(self._run(self._retire, calls))
+
+    def _kinds(self, names: Collection[str]) -> dict[str, Kind]:
+        """The kinds of pairs, of those that are known."""
+        texts = cast("list[str | None]", self._redis.hmget(keys.STATES, names))
+        known = {name: text for name, text in zip(names, texts, strict=True) if text}
+        return {str(one.pair): one.kind for one in summary.summaries(known)}
 
     def _silent_pair(self, element: Polled, pair: Pair, now_us: int) -> int:
         """The poll after the last one did not come in time; if long silence was slept over, several."""
@@ -199,15 +227,27 @@ class BeatStore:
         score = int(self._redis.zscore(keys.EXPECTED, str(pair)) or now_us)
         poll_s = slots.poll_s(element)
         interval_us = slots.interval_us(poll_s)
+        is_other = fields[0] is not None and fields[1] != str(interval_us)
+        # It was counted in the interval that the element had before: in this one it may be no silence yet.
+        if is_other and (heard_at_us := self._heard_at_us(pair)) is not None:
+            score = heard_at_us + records.silence_us(element)
+            if score > now_us:
+                self._redis.zadd(keys.EXPECTED, {str(pair): score}, xx=True, gt=True)
+                return 0
         more = (now_us - score) // interval_us
         # As of the moment when the poll should have come, so that the next silence counts an interval later.
         at_us = score + (1 + more) * interval_us - records.silence_us(element)
         slot = slots.slot_at(pair, poll_s, at_us)
-        if fields[0] is None or fields[1] != str(interval_us):
+        if fields[0] is None or is_other:
             more = 0  # nobody knows since when: no result ever came, or none of this interval
         else:
             slot = int(fields[0]) + 1 + more
         return self._silent(element, Poll(pair.element, pair.region, slot), at_us, more)
+
+    def _heard_at_us(self, pair: Pair) -> int | None:
+        """When the last result of a pair came; None where there is none."""
+        text = cast("str | None", self._redis.hget(keys.STATES, str(pair)))
+        return summary.summaries({str(pair): text})[0].at_us if text else None
 
     def _silent(self, element: Polled, poll: Poll, at_us: int, more: int = 0) -> int:
         text = (

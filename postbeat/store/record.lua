@@ -50,6 +50,8 @@ local function poll_bookkeeping()
   if not redis.call('SET', KEYS[12], '1', 'NX', 'EX', ARGV[23]) then
     redis.call('ZREM', KEYS[11], poll)
     return 0
+  elseif state.left then
+    return 1
   end
   local last = tonumber(state.slot or '')
   if state.interval_us and state.interval_us ~= ARGV[21] then
@@ -192,16 +194,29 @@ local function tell(short)
   short[WHY], short[PHASE], short[STAGE], short[CODE], short[SIDE] = message, phase, ARGV[13], ARGV[14], ARGV[15]
 end
 
--- The newest figures of each half; the end of a certificate is known until another one is seen.
+-- The first end of a certificate of the server that is polled and of the mailbox's; each is known until its server
+-- shows another one.
+local function take_certificate(short)
+  if ARGV[20] ~= '' then
+    set(starts_poll and 'expires_at_us' or 'read_expires_at_us', ARGV[20])
+  end
+  local ours, other = state.expires_at_us, has_read and state.read_expires_at_us
+  if ours and other and tonumber(other) < tonumber(ours) then
+    ours = other
+  end
+  short[EXPIRES] = ours or other or short[EXPIRES]
+end
+
+-- The newest figures of each half.
 local function take_figures(short, half)
   if starts_poll then
     short[RESPONSE] = tonumber(ARGV[16]) or cjson.null
     short[UPLOAD] = tonumber(ARGV[17]) or cjson.null
     short[TOTAL] = tonumber(ARGV[19]) or cjson.null
-    short[EXPIRES] = ARGV[20] ~= '' and ARGV[20] or short[EXPIRES]
   elseif half then
     short[DELIVER] = tonumber(ARGV[18]) or cjson.null
   end
+  take_certificate(short)
 end
 
 -- Returns the level of the pair before and after this result.
@@ -231,7 +246,7 @@ local function take_poll(half, before, after)
     if ARGV[12] == '1' and slot > tonumber(state['at:poll'] or '-1') then
       count_poll(ARGV[3], after, now_us)
     end
-  elseif after ~= before and state['at:poll'] and after ~= state.streak_level then
+  elseif after ~= before and state['at:poll'] then
     correct_poll(after, now_us)
   end
 end
@@ -304,12 +319,14 @@ local taken = bookkeeping()
 if taken ~= 1 then
   return { taken }
 end
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', RESULTS, '*', 'r', result)
-if not state.slot then
-  return { 1 } -- a message of a pair that has left the profile since
+-- What was under way when its pair left the profile is nobody's any more; but its message is still to be found.
+if not state.left then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', RESULTS, '*', 'r', result)
 end
-count()
-standing()
+if state.slot then
+  count()
+  standing()
+end
 
 if not starts_poll or ARGV[25] == '' then
   return { 1 }
@@ -317,7 +334,9 @@ end
 redis.call('HSET', KEYS[13], ARGV[25], ARGV[26])
 if ARGV[27] ~= '' then
   redis.call('HSET', KEYS[14], poll, ARGV[27])
-  redis.call('ZADD', KEYS[5], 'NX', ARGV[28], pair .. '/read')
+  if not state.left then
+    redis.call('ZADD', KEYS[5], 'NX', ARGV[28], pair .. '/read')
+  end
   ring(KEYS[15], ARGV[25], ARGV[27])
 end
 return { 1 }

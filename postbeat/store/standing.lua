@@ -41,46 +41,57 @@ local function count_failures(level, at_us)
   end
 end
 
--- The confirmed level is that of the last polls, once they are enough. Silence takes a region's vote away at
--- once, for it is no news and not bad news; and the first news after it counts at once as well.
-local function confirm()
-  local confirmed, level = state.confirmed or 'UNKNOWN', state.streak_level
-  local enough = tonumber(state.streak) >= tonumber(state.confirmpolls or '1')
-  if not state.confirmed or (level ~= confirmed and (enough or level == 'UNKNOWN' or confirmed == 'UNKNOWN')) then
-    set('confirmed', level)
+-- The confirmed level is that of the last polls that tell anything, once they are enough; the very first of them
+-- counts at once. Silence takes a region's vote away at once, for it is no news and not bad news, and leaves the
+-- row as it is: the first news after it gives back the vote that was hidden, or another one if the row is enough.
+local function confirm(level)
+  local confirmed = state.confirmed
+  if level == 'UNKNOWN' then
+    if confirmed and confirmed ~= 'UNKNOWN' then
+      set('hidden', confirmed)
+    end
+    set('confirmed', 'UNKNOWN')
+    return
+  elseif confirmed == 'UNKNOWN' then
+    confirmed = state.hidden
   end
+  local enough = tonumber(state.streak) >= tonumber(state.confirmpolls or '1')
+  set('confirmed', (enough or not confirmed) and level or confirmed)
 end
 
--- A further poll has this level.
-local function count_poll(slot, level, at_us)
-  set('at:poll', slot)
+-- A poll that is UNKNOWN neither goes on with the row of polls of one level nor ends it.
+local function take_into_row(level, at_us)
   if level == state.streak_level then
     add('streak', 1)
-  else
+  elseif level ~= 'UNKNOWN' then
     set('streak_before', (state.streak_level or 'UNKNOWN') .. ' ' .. (state.streak or '0'))
     set('streak_level', level)
     set('streak', '1')
   end
   count_failures(level, at_us)
-  confirm()
+  confirm(level)
 end
 
--- The last poll that was counted has another level than was said of it: the row before it goes on or ends.
+-- A further poll has this level.
+local function count_poll(slot, level, at_us)
+  set('at:poll', slot)
+  take_into_row(level, at_us)
+end
+
+-- The last poll that was counted may have another level than was said of it: the row before it goes on or ends.
 local function correct_poll(level, at_us)
-  local was, count = state.streak_level, tonumber(state.streak) - 1
-  if count == 0 then
-    was, count = string.match(state.streak_before, '^(%S+) (%d+)$')
-    count = tonumber(count)
-  end
+  local was = state.confirmed == 'UNKNOWN' and 'UNKNOWN' or state.streak_level
   if level == was then
-    set('streak', whole(count + 1))
-  else
-    set('streak_before', was .. ' ' .. whole(count))
-    set('streak', '1')
+    return
+  elseif was ~= 'UNKNOWN' then
+    add('streak', -1)
+    if state.streak == '0' then
+      local before, count = string.match(state.streak_before, '^(%S+) (%d+)$')
+      set('streak_level', before)
+      set('streak', count)
+    end
   end
-  set('streak_level', level)
-  count_failures(level, at_us)
-  confirm()
+  take_into_row(level, at_us)
 end
 
 -- The places of the short state; postbeat.store.summary reads it. Instants are texts: cjson would cut them.

@@ -43,8 +43,9 @@ def test_large_profiles_begin_with_their_turns(beats: Beats) -> None:
 def test_a_restart_loses_none_and_fires_none_twice(beats: Beats) -> None:
     beats.write(profile(600))
     beats.start().close()
+    beat = beats.start()
     stopped_us = beats.let_pass(5)
-    beats.start().tick()
+    beat.tick()
     polls = beats.taken_polls()
     assert Counter(polls) == Counter(beats.polls_between(stopped_us, beats.fired_to_us()))
     assert 20 < len(polls) < 100  # about 50 of the 600 fall due in 5 of 60 seconds
@@ -52,12 +53,13 @@ def test_a_restart_loses_none_and_fires_none_twice(beats: Beats) -> None:
 
 def test_what_fell_due_long_before_a_restart_is_not_fired(beats: Beats) -> None:
     beats.write(profile(600))
+    beat = beats.start()
     beats.let_pass(40)
     before_us = beats.now_us()
-    beats.start().tick()
+    beat.tick()
     after_us = beats.fired_to_us()
     polls = set(beats.taken_polls())
-    assert polls >= beats.polls_between(before_us - 9_000_000, after_us)
+    assert polls >= beats.polls_between(before_us - 5_000_000, after_us)
     assert polls <= beats.polls_between(before_us - 10_000_000, after_us)
 
 
@@ -73,9 +75,9 @@ def test_a_pair_that_was_due_several_times_gives_its_latest_poll(beats: Beats) -
 
 
 def test_two_beats_at_once_publish_no_poll_twice_and_leave_none_out(beats: Beats) -> None:
-    beats.write(profile(200, poll=1))
-    begin_us = beats.let_pass(0)
+    beats.write(profile(600, poll=5))
     both = [beats.start(), beats.start()]
+    begin_us = beats.let_pass(0)
 
     def tick_for_a_while(beat: object) -> None:
         while beats.now_us() < begin_us + 1_500_000:
@@ -86,7 +88,7 @@ def test_two_beats_at_once_publish_no_poll_twice_and_leave_none_out(beats: Beats
     both[0].tick()
     polls = beats.taken_polls()
     assert Counter(polls) == Counter(beats.polls_between(begin_us, beats.fired_to_us()))
-    assert len(polls) > 200
+    assert len(polls) > 100  # about 180 of the 600 fall due in 1.5 of 5 seconds
 
 
 def test_a_poll_expires_when_the_next_one_is_due(beats: Beats) -> None:

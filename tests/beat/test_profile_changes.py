@@ -53,6 +53,16 @@ def test_a_first_result_of_a_new_element_is_expected(beats: Beats) -> None:
     assert set(beats.redis.zrange(keys.EXPECTED, 0, -1)) == {"m0@lab", "m1@lab"}
 
 
+def test_a_removed_element_is_forgotten_at_once(beats: Beats) -> None:
+    beats.write(profile(2, regions="lab, attic"))
+    beat = beats.start()
+    beat.tick()
+    beats.write(profile(1))
+    beat.tick()
+    assert beats.redis.zrange(keys.EXPECTED, 0, -1) == ["m0@lab"]
+    assert [beats.redis.hkeys(key) for key in (keys.STATES, keys.PROFILE)] == [["m0@lab"], ["m0"]]
+
+
 @pytest.mark.parametrize(("text", "line"), [(INVALID, 6), ("", 1), ("elements: [", 2), (None, 1)])
 def test_an_invalid_profile_leaves_the_one_before_in_force(
     beats: Beats, caplog: pytest.LogCaptureFixture, text: str | None, line: int

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,15 @@ from postbeat.embedded.processes import Processes
 from postbeat.store import keys
 from tests.beat.beats import Beats, profile
 from tests.redis.restarting import Server
+
+# What is known of a profile with two elements.
+KNOWN = [["m0@lab", "m1@lab"], ["m0@lab", "m1@lab"], ["m0", "m1"], ["m0", "m1"]]
+
+
+def known(beats: Beats) -> list[list[str]]:
+    redis: Any = beats.redis
+    hashes = map(redis.hkeys, (keys.STATES, keys.PROFILE, keys.VERDICTS))
+    return [sorted(names) for names in (redis.zrange(keys.EXPECTED, 0, -1), *hashes)]
 
 
 @pytest.fixture
@@ -48,3 +59,26 @@ def test_a_profile_that_changes_meanwhile_is_taken_when_redis_is_back(beats: Bea
     server.start()
     beat.tick()
     assert set(beats.redis.zrange(keys.EXPECTED, 0, -1)) == {"m0@lab", "m1@lab"}
+
+
+def test_a_redis_that_comes_back_empty_is_told_what_is_expected(
+    beats: Beats, server: Server, tmp_path: Path
+) -> None:
+    beats.write(profile(2))
+    beat = beats.start()
+    beat.tick()
+    server.stop()
+    shutil.rmtree(tmp_path / "appendonlydir")
+    beat.tick()
+    server.start()
+    beat.tick()
+    assert known(beats) == KNOWN
+
+
+def test_a_redis_that_is_emptied_is_told_what_is_expected(beats: Beats) -> None:
+    beats.write(profile(2))
+    beat = beats.start()
+    beat.tick()
+    beats.redis.flushall()
+    beat.tick()
+    assert known(beats) == KNOWN

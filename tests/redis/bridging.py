@@ -68,11 +68,13 @@ class Rig:
         )
 
     @contextmanager
-    def bridge(self, lane: Lane | None = None, profile: Profile | None = PROFILE) -> Iterator[Bridge]:
+    def bridge(
+        self, lane: Lane | None = None, profile: Profile | None = PROFILE, around: Surroundings = AROUND
+    ) -> Iterator[Bridge]:
         bridge = Bridge(
             self.url,
             lane or self.lane(),
-            AROUND,
+            around,
             lambda: profile,
             steady_us=self.clock,
             sleep=self.naps.append,
@@ -92,6 +94,14 @@ class Rig:
         store = AlertStore(self.url)
         try:
             return {row.summary: row for row in store.table()}
+        finally:
+            store.close()
+
+    def open(self) -> list[Alert]:
+        """The alerts that are not over."""
+        store = AlertStore(self.url)
+        try:
+            return [row for row in store.table() if row.is_open]
         finally:
             store.close()
 

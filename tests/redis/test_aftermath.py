@@ -216,7 +216,7 @@ def try_without_lease(site: Site, what: str, slot: int) -> None:
         assert site.dump() == before
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(WHAT, st.integers(0, 4), st.booleans(), st.booleans()), max_size=25))
 def test_whatever_comes_twice_or_without_a_lease_each_message_has_one_read_and_one_end(
     site: Site, steps: list[tuple[str, int, bool, bool]]

@@ -188,7 +188,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 def test_bridges_that_take_turns_write_one_table(
     redis: Redis, redis_url: str, sequence: list[tuple[int, list[Occurrence], bool]]

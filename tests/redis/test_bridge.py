@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from postbeat import codec
 from postbeat.embedded.processes import Processes
+from postbeat.ism import monitoring
+from postbeat.ism.datalogformat import Format
 from postbeat.ism.lane import GOING_DOWN, RUNNING
+from postbeat.ism.monitoring import Plan, Signals
 from postbeat.model import Kind, Level, Phase
 from postbeat.profile import Profile
 from postbeat.store import keys
 from postbeat.store.following import KEPT
-from tests.redis.bridging import Rig
+from tests.redis.bridging import AROUND, Rig
 from tests.redis.restarting import Server
-from tests.redis.site import PAIR, Site, result
+from tests.redis.site import PAIR, PROFILE, Site, result
 
 COUNTING = """
 array counts
@@ -72,14 +77,17 @@ def test_a_service_that_keeps_failing_counts_up_and_one_that_is_back_clears(site
 
 def test_what_was_there_before_the_first_bridge_is_not_taken_but_is_known(site: Site, rig: Rig) -> None:
     site.send(1)
-    with rig.bridge() as bridge:
+    lane = rig.lane()
+    assert lane.datalog is not None
+    lane.datalog.format = Format.parse("lastServiceLevel")
+    with rig.bridge(lane) as bridge:
         bridge.begin()
         assert bridge.step(0) == 0
         site.send(2)
         assert bridge.step(0) == 1
     assert rig.logged() == ["mail@lab#2"]
     assert rig.table() == {}  # good, and it was before
-    assert rig.entries()[0].get("lastServiceLevel", "1") == "1"
+    assert rig.entries()[0]["lastServiceLevel"] == "1"
 
 
 def test_results_of_other_monitors_are_passed_over(site: Site, rig: Rig) -> None:
@@ -164,6 +172,92 @@ def test_one_that_lost_its_lease_does_no_harm(site: Site, rig: Rig) -> None:
         rig.clock.now_us += 60_000_000
         assert slow.step(0) == 0
     assert [row.tally for row in rig.table().values()] == [1]
+
+
+def test_one_whose_lease_ended_goes_on_at_once_where_nobody_took_it(site: Site, rig: Rig) -> None:
+    with rig.bridge() as slow:
+        slow.begin()
+        rig.killed()
+        rig.clock.now_us += 60_000_000
+        site.send(1, Level.FAILED)
+        assert slow.step(0) == 1
+    assert [row.tally for row in rig.table().values()] == [1]
+
+
+def test_a_monitor_that_stands_by_says_at_once_that_it_runs_and_that_it_ends(site: Site, rig: Rig) -> None:
+    """Two of one Redis are restarted one after the other: each clears what it said of itself."""
+    with ExitStack() as running:
+        first = running.enter_context(rig.bridge(around=replace(AROUND, monitor_host="first")))
+        second = running.enter_context(rig.bridge(around=replace(AROUND, monitor_host="second")))
+        for bridge in (first, second):
+            bridge.begin()
+            bridge.announce(RUNNING)
+        assert rig.open() == []
+        first.announce(GOING_DOWN)
+        first.close()
+        assert second.step(0) == 0
+        assert [row.node for row in rig.open()] == ["first"]
+        again = running.enter_context(rig.bridge(around=replace(AROUND, monitor_host="first")))
+        assert not again.begin()
+        again.announce(RUNNING)
+        assert rig.open() == []
+        second.announce(GOING_DOWN)
+        assert [row.node for row in rig.open()] == ["second"]
+    assert set(site.redis.keys("postbeat:bridge*")) == {keys.bridge(Kind.SMTP)}
+
+
+def test_monitors_of_two_regions_on_one_host_are_told_apart(site: Site, rig: Rig) -> None:
+    with (
+        rig.bridge(around=replace(AROUND, monitor_region="eu")) as eu,
+        rig.bridge(around=replace(AROUND, monitor_region="us")) as us,
+    ):
+        eu.announce(GOING_DOWN)
+        us.announce(GOING_DOWN)
+        us.announce(RUNNING)
+    assert [row.alert_key for row in rig.open()] == ["shop@eu"]
+
+
+def test_what_a_monitor_says_of_itself_while_redis_is_away_is_not_lost(
+    server: Server, tmp_path: Path
+) -> None:
+    with ExitStack() as ends:
+        rig = Rig(server.url, tmp_path, ends=ends)
+        server.stop()
+        with rig.bridge() as bridge:
+            bridge.announce(GOING_DOWN)
+            server.start()
+            bridge.step(0)
+        assert list(rig.table()) == [GOING_DOWN]
+
+
+def test_what_comes_in_while_a_monitor_ends_is_brought_in_meanwhile(
+    site: Site, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ending:
+        """A keeper whose workers take their time to end."""
+
+        profile = PROFILE
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def tend(self) -> None:
+            pass
+
+        def end(self, meanwhile: Callable[[], object]) -> None:
+            site.send(1, Level.FAILED)
+            deadline_s = time.monotonic() + 30
+            while rig.logged() != ["mail@lab#1"]:
+                meanwhile()
+                assert time.monotonic() < deadline_s
+
+    monkeypatch.setattr(monitoring, "Keeper", Ending)
+    plan = Plan(
+        Kind.SMTP, rig.folder / "shop.yaml", rig.folder, "key", [rig.lane()], lambda: None, redis_url=rig.url
+    )
+    monitoring.run(plan, Signals(ending=True), rig.told.append)
+    assert [line.rpartition(": ")[2] for line in rig.lines()] == [RUNNING, "452 no space", GOING_DOWN]
+    assert {row.summary for row in rig.open()} == {GOING_DOWN, "SMTP: mail@lab failed: 452 no space"}
 
 
 def test_the_rules_see_how_the_monitor_begins_and_ends(site: Site, rig: Rig) -> None:

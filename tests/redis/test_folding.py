@@ -23,7 +23,7 @@ def book(redis_url: str) -> Iterator[Logbook]:
         yield opened
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_and_any_portions_give_the_same_history(book: Logbook, data: st.DataObject) -> None:
     ages_us = [0, HOUR_US, 26 * HOUR_US, 20 * DAY_US, 60 * DAY_US]

@@ -31,7 +31,7 @@ def merged(rollups: dict[int, Rollup], periods: range) -> Rollup:
 AGES_US = st.integers(0, 20 * 24).map(lambda hours: hours * HOUR_US)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_range_over_any_pairs_is_what_its_hours_add_up_to(book: Logbook, data: st.DataObject) -> None:
     ages_us = data.draw(st.lists(AGES_US, min_size=1, max_size=30))

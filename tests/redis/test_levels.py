@@ -56,7 +56,7 @@ class Model:
             self.level = level
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_events_are_exactly_the_changes_of_the_level(
     site: Site, steps: list[tuple[Phase, int, Level]]

@@ -76,7 +76,7 @@ SMOOTH: list[Step] = [
 ROUGH: list[Step] = [*SMOOTH, Play.task_is_lost, Play.reader_is_killed, Play.reader_fails]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(SMOOTH), max_size=25))
 def test_where_nothing_is_lost_a_reader_is_always_on_its_way(site: Site, steps: list[Step]) -> None:
     site.redis.flushall()
@@ -86,7 +86,7 @@ def test_where_nothing_is_lost_a_reader_is_always_on_its_way(site: Site, steps: 
         assert play.somebody_comes or not site.pending()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(ROUGH), max_size=25))
 def test_whatever_is_lost_the_sweep_brings_a_reader_to_every_message(site: Site, steps: list[Step]) -> None:
     site.redis.flushall()

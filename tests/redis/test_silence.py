@@ -14,11 +14,12 @@ from postbeat.profile import Profile
 from postbeat.results import Result
 from postbeat.store import keys
 from postbeat.store.records import silence_us
+from postbeat.verdict import Verdict
 from tests.redis.site import BOX, BOX_PAIR, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site
 
 ALONE = replace(MAIL, read=None)  # nothing is read, so that the send alone makes the level
 ALONE_PROFILE = Profile({"mail": ALONE})
-MARGIN_US = 1_000_000  # more than a test takes, less than an interval
+MARGIN_US = 5_000_000  # more than a test takes, less than an interval
 
 
 def current_slot(site: Site, element: SmtpElement = MAIL) -> int:
@@ -154,6 +155,26 @@ def test_silence_is_counted_in_the_interval_of_now(site: Site, before_s: int, af
     assert site.level() is Level.GOOD
 
 
+def test_a_longer_interval_counts_from_the_last_result_on(site: Site) -> None:
+    longer = replace(ALONE, poll=3600)
+    profile = Profile({"mail": longer})
+    site.send(current_slot(site), at_us=site.now_us() - SILENCE_US, element=ALONE)
+    assert [site.beat.sweep(profile) for _ in range(2)] == [0, 0]
+    assert site.level() is Level.GOOD
+    silent_at_us = site.redis.zscore(keys.EXPECTED, str(PAIR))
+    assert silent_at_us is not None
+    assert 0 < float(silent_at_us) - site.now_us() < silence_us(longer)
+
+
+def test_silence_after_a_longer_interval_is_of_the_time_when_a_poll_was_due(site: Site) -> None:
+    longer = replace(ALONE, poll=3600)
+    begin_us = site.now_us() - silence_us(longer)
+    site.send(slots.slot_at(PAIR, ALONE.poll, begin_us), at_us=begin_us, element=ALONE)
+    assert site.beat.sweep(Profile({"mail": longer})) == 1
+    assert site.results()[-1].at_us == begin_us + slots.interval_us(longer.poll)
+    assert site.level() is Level.UNKNOWN
+
+
 def unread(site: Site, slots_: range, overdue_us: int) -> None:
     """Messages that are pending so long, and polls that go on."""
     sent_us = site.now_us() - round(MAIL.delivertimeout * 1e6) - SILENCE_US - overdue_us
@@ -227,6 +248,60 @@ def test_a_pair_that_comes_back_begins_anew(site: Site) -> None:
     site.beat.expect(ALONE_PROFILE, site.now_us())
     state = site.state(Pair("mail", "lab"))
     assert (state.level, state.since_us, state.counts[Phase.SEND]) == (Level.UNKNOWN, None, {})
+
+
+def test_a_pair_that_is_out_of_the_profile_for_a_moment_begins_anew(site: Site) -> None:
+    for slot in (7, 8):
+        site.send(slot, Level.FAILED, element=ALONE)
+        site.beat.retire(Profile({"box": BOX}))
+        assert site.view.states() == []
+        site.beat.expect(ALONE_PROFILE, site.now_us())
+    site.send(9, Level.FAILED, element=ALONE)
+    failures = [(event.was, event.level) for event in site.events()]
+    assert failures == [(Level.UNKNOWN, Level.FAILED)] * 3
+    told = [(event.was, event.verdict) for event in site.verdict_events()]
+    gone, failed = (Verdict.FAILED, Verdict.UNKNOWN), (Verdict.UNKNOWN, Verdict.FAILED)
+    assert told == [failed, gone, failed, gone, failed]
+
+
+def test_what_is_in_the_profile_is_not_forgotten(site: Site) -> None:
+    site.send(7)
+    site.check(7)
+    before = site.dump()
+    site.beat.retire(PROFILE)
+    assert site.dump() == before
+
+
+def test_what_was_under_way_when_its_pair_left_is_not_counted_but_its_message_is_found(site: Site) -> None:
+    site.send(7, Level.FAILED)
+    site.beat.retire(Profile({"box": BOX}))
+    known = len(site.results()), len(site.events()), len(site.verdict_events())
+    site.send(8, Level.FAILED)
+    site.send(9)
+    assert site.pending() == {"mail@lab#9"}
+    assert site.read(9)
+    assert site.pending() == set()
+    assert (site.view.states(), site.view.verdicts()) == ([], [])
+    assert (len(site.results()), len(site.events()), len(site.verdict_events())) == known
+    site.beat.expect(PROFILE, site.now_us())
+    site.send(10, Level.FAILED)
+    assert (site.level(), site.state().counts[Phase.SEND]) == (Level.FAILED, {Level.FAILED: 1})
+
+
+def test_nothing_is_under_way_any_more_when_silence_would_have_counted(site: Site) -> None:
+    site.send(7)
+    site.beat.retire(Profile({"box": BOX}))
+    assert 0 < site.redis.pttl(keys.pair(str(PAIR))) <= SILENCE_US // 1000
+
+
+def test_a_beat_of_some_monitors_forgets_pairs_of_theirs_alone(site: Site) -> None:
+    nothing = Profile({})
+    site.send(7)
+    site.check(7)
+    site.beat.retire(nothing, ["imap4", "smtp"])
+    assert site.redis.zrange(keys.EXPECTED, 0, -1) == [str(BOX_PAIR)]
+    site.beat.retire(nothing, ["pop3"])
+    assert site.redis.zrange(keys.EXPECTED, 0, -1) == []
 
 
 def test_a_check_may_wait_an_interval_for_its_turn() -> None:

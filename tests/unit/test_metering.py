@@ -116,6 +116,21 @@ def test_what_beat_counted_while_redis_was_away_is_written_later() -> None:
     assert stands["reload_error"] == "p.yaml:3: elements[0].username: expected a text"
 
 
+def test_whether_the_profile_is_used_is_written_again_where_it_may_be_lost() -> None:
+    now_s = 0.0
+    meter, store = BeatMeter("p.yaml", lambda: now_s), Written()
+    meter.reloaded("p.yaml:3: not valid")
+    meter.write(store, START_US, 1)
+    for now_s in (2.0, 4.0):
+        meter.write(store, START_US + round(now_s * SECOND_US), 1)
+        meter.forgotten()
+    now_s = 6.0
+    meter.write(store, START_US + 6 * SECOND_US, 1)
+    told = [stands.get("reload_at_us") for stands, _, _ in store.written]
+    assert told == [START_US, None, START_US, START_US]
+    assert store.written[-1][0]["reload_error"] == "p.yaml:3: not valid"
+
+
 class Worker:
     """The meter of a worker with clocks that stand still, and what it wrote."""
 
