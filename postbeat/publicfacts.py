@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
-from postbeat.elements import AnyElement, SmtpElement
+from postbeat.elements import AnyElement, MailboxElement, SmtpElement
+
+
+def mailbox_digest(mailbox: str) -> str:
+    """What stands for the identity of a mailbox, which has a username in it."""
+    return blake2b(mailbox.encode(), digest_size=8).hexdigest()
 
 
 def public_facts(element: AnyElement) -> dict[str, Any]:
     """The public facts of an element, ready for JSON: what is not named here is not shown.
 
-    ``poll`` is None for a mailbox that is only read for smtp elements.
+    ``poll`` is None for a mailbox that is only read for smtp elements; ``mailbox`` is "" for an smtp element.
     """
     read, email = (element.read, element.email) if isinstance(element, SmtpElement) else (None, None)
     return {
@@ -30,4 +36,5 @@ def public_facts(element: AnyElement) -> dict[str, Any]:
         "maintenance": [str(window) for window in element.maintenance],
         "servicelevels": [str(level) for level in element.servicelevels],
         "active": element.active,
+        "mailbox": mailbox_digest(element.mailbox) if isinstance(element, MailboxElement) else "",
     }

@@ -25,6 +25,7 @@ from postbeat.report import (
     element_report,
 )
 from postbeat.store.history import History
+from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.summary import ElementFacts
 from postbeat.store.view import ViewStore
 
@@ -73,13 +74,18 @@ def report(
     month = month or Month.last_full(now_us)
     if month.from_us > now_us:
         fail(f"{month} has not begun yet")
-    with closing(ViewStore(url)) as view, closing(History(url)) as history:
+    with (
+        closing(ViewStore(url)) as view,
+        closing(History(url)) as history,
+        closing(MaintenanceStore(url)) as windows,
+    ):
         wanted = [
             facts
             for name, facts in sorted(view.profile().items())
             if fnmatchcase(name, element) and fnmatchcase(facts.group, group)
         ]
-        elements = list(_elements(history, wanted, region, month))
+        calendar = windows.calendar({facts.name: facts.maintenance for facts in wanted})
+        elements = list(_elements(history, wanted, region, month, calendar))
     if not elements:
         say("No element of the profile in force was selected.")
     made = Report(month, now_us, elements)
@@ -90,7 +96,7 @@ def report(
 
 
 def _elements(
-    history: History, wanted: list[ElementFacts], region: str, month: Month
+    history: History, wanted: list[ElementFacts], region: str, month: Month, calendar: Calendar
 ) -> Iterator[ElementReport]:
     for facts in wanted:
         regions = [name for name in facts.regions if fnmatchcase(name, region)]
@@ -98,7 +104,12 @@ def _elements(
             continue
         series = {
             name: history.series(
-                [Pair(facts.name, name)], month.from_us, month.to_us, step="day", timings=TIMINGS
+                [Pair(facts.name, name)],
+                month.from_us,
+                month.to_us,
+                step="day",
+                timings=TIMINGS,
+                calendar=calendar,
             )
             for name in regions
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from postbeat.delivery import Outcome, Tally
@@ -10,6 +10,7 @@ from postbeat.metrics import names
 from postbeat.metrics.families import Distribution, Exemplar, Families
 from postbeat.metrics.objectives import Objective, window_name
 from postbeat.model import Kind, Level, Phase
+from postbeat.publicfacts import mailbox_digest
 from postbeat.queues import probe, read
 from postbeat.store.facts import BeatFacts, RegionFacts, Waits, WorkerFacts
 from postbeat.store.measures import Measures, Message
@@ -47,7 +48,7 @@ _TALLIES = tuple(tally.value for tally in Tally)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All that is known of a site at one moment."""
+    """All that is known of a site at one moment. ``silent`` is whether beat is not there, though it was."""
 
     profile: Mapping[str, ElementFacts]
     verdicts: Mapping[str, Verdict]
@@ -57,6 +58,7 @@ class Site:
     regions: Sequence[RegionFacts]
     queues: Mapping[str, int]
     beat: BeatFacts | None
+    silent: bool
     objectives: Mapping[str, Objective]
 
 
@@ -66,10 +68,10 @@ def collect(site: Site, version: str) -> Families:
     families.put(names.BUILD, 1, version)
     for summary, measures in site.pairs:
         facts = site.profile.get(summary.pair.element)
-        _pair(families, summary, measures, reads=facts is None or bool(facts.read))
+        causes = _failing(summary, measures) | ({"monitor"} if site.silent else set())
+        _pair(families, summary, measures, causes, reads=facts is None or bool(facts.read))
     _elements(families, site)
-    for mailbox in _by_element(site.mailboxes):
-        _mailbox(families, mailbox)
+    _mailboxes(families, site)
     for region in site.regions:
         workers = [worker for worker in site.workers if worker.region == region.region]
         _region(families, region, workers, site.queues)
@@ -77,12 +79,13 @@ def collect(site: Site, version: str) -> Families:
     return families
 
 
-def _pair(families: Families, summary: PairSummary, measures: Measures, *, reads: bool) -> None:
+def _pair(
+    families: Families, summary: PairSummary, measures: Measures, causes: set[str], *, reads: bool
+) -> None:
     pair = (summary.pair.element, summary.pair.region)
     families.put_states(names.LEVEL, _LEVELS, summary.level.value, *pair)
-    failing = _failing(summary, measures)
     for cause in CAUSES:
-        families.put(names.FAILING, int(cause in failing), *pair, cause)
+        families.put(names.FAILING, int(cause in causes), *pair, cause)
     families.put(names.FAILURES, summary.failures, *pair)
     families.put(names.SINCE, _seconds(summary.since_us or 0), *pair)
     families.put(names.LAST_RESULT, _seconds(summary.at_us or 0), *pair)
@@ -168,16 +171,19 @@ def _elements(families: Families, site: Site) -> None:
             families.put(names.BUDGET, objective.month.budget_left, element)
             for window_s, slo in objective.windows.items():
                 families.put(names.BURN, slo.burn_rate, element, window_name(window_s))
+                families.put(names.BURNT, slo.failed, element, window_name(window_s))
 
 
-def _by_element(mailboxes: Iterable[MailboxState]) -> list[MailboxState]:
-    """One mailbox for each element: the last that was looked into, where it had another one before."""
-    ordered = sorted(mailboxes, key=lambda mailbox: mailbox.looked_at_us or 0)
-    return list({mailbox.element: mailbox for mailbox in ordered}.values())
+def _mailboxes(families: Families, site: Site) -> None:
+    """Those of the profile's elements; a mailbox that an element had before has no series."""
+    known = {mailbox_digest(state.mailbox): state for state in site.mailboxes}
+    for facts in site.profile.values():
+        state = known.get(facts.mailbox)
+        if state is not None:
+            _mailbox(families, state, facts.name)
 
 
-def _mailbox(families: Families, mailbox: MailboxState) -> None:
-    element = mailbox.element
+def _mailbox(families: Families, mailbox: MailboxState, element: str) -> None:
     if mailbox.facts is not None:
         families.put(names.MAILBOX_MESSAGES, mailbox.facts.messages, element)
         families.put(names.MAILBOX_SIZE, mailbox.facts.size_bytes, element)

@@ -98,6 +98,7 @@ class Exposition:
             {summary.pair.region for summary in summaries}
             | {worker.region for worker in workers if worker.region}
         )
+        beat = self._facts.beat()
         return Site(
             profile=profile,
             verdicts={verdict.element: verdict.verdict for verdict in self._view.verdicts()},
@@ -106,6 +107,7 @@ class Exposition:
             workers=workers,
             regions=self._facts.regions(regions),
             queues=self._facts.queue_lengths(regions),
-            beat=self._facts.beat(),
+            beat=beat,
+            silent=beat is not None and beat.silent_since_us(self._facts.now_us()) is not None,
             objectives=self._objectives.current(),
         )

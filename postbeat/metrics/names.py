@@ -59,15 +59,17 @@ BUDGET = _gauge(
 BURN = _gauge(
     "error_budget_burn_rate",
     "element window",
-    "How many times faster than the target allows polls failed in the window; absent while no poll counts.",
+    "How many times faster than the target allows polls failed in the window, which is never narrower than "
+    "three polls; absent while no poll counts.",
 )
+BURNT = _gauge("error_budget_failed_polls", "element window", "Polls that failed in the same window.")
 
 # Of pairs of element and region.
 LEVEL = _gauge("level", "element region level", "Whether this is the level of the pair (0 or 1).")
 FAILING = _gauge(
     "failing",
     "element region cause",
-    "Whether sending, delivery or the mailbox fails, or the monitor itself has no news (0 or 1).",
+    "Whether sending, delivery or the mailbox fails, or the monitor itself has no news or no beat (0 or 1).",
 )
 FAILURES = _gauge("consecutive_failures", "element region", "Failed polls in a row; 0 while it works.")
 SINCE = _gauge(
@@ -81,12 +83,14 @@ LAST_RESULT = _gauge(
 LAST_DURATION = _gauge(
     "last_duration_seconds",
     "element region stage",
-    "The stage's duration in the last result that measured it; absent where none did.",
+    "The stage's duration in the newest send or check, and for deliver in the newest read; absent where that "
+    "has none, as when it failed.",
 )
 CERTIFICATE = _gauge(
     "certificate_expiry_timestamp_seconds",
     "element region",
-    "When the first certificate of the server's chain expires; absent while none was seen.",
+    "When the first certificate of the server and of the mailbox's server expires, by the chains seen last; "
+    "absent while none was seen.",
 )
 HOPS = _gauge(
     "hops", "element region", "Hosts on the way of the newest message; absent while none was found."
@@ -111,7 +115,7 @@ DURATION = _histogram(
     "Durations of stages of results without fault; deliver is the time from acceptance to the mailbox.",
 )
 
-# Of mailboxes, by the element that reads them.
+# Of mailboxes; all elements of a mailbox have the same values.
 MAILBOX_MESSAGES = _gauge("mailbox_messages", "element", "Messages in the folders that are searched.")
 MAILBOX_SIZE = _gauge("mailbox_size_bytes", "element", "Size of the mailbox; absent where not told.")
 MAILBOX_USED = _gauge(

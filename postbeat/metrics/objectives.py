@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
 from postbeat.model import Pair
 from postbeat.rollup import Rollup
-from postbeat.slo import BURN_ALERTS, Slo, slo_of
+from postbeat.slo import BURN_ALERTS, Slo, slo_of, window_us
 from postbeat.store.facts import FactsView
 from postbeat.store.history import History
 from postbeat.store.maintenance import Calendar, MaintenanceStore
-from postbeat.store.summary import ElementFacts
 from postbeat.store.view import ViewStore
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 FRESH_S = 60.0
 MONTH_US = 30 * 86_400_000_000
 # Of shorter windows, the single results tell; rollups are of whole hours.
-ROLLED_S = 7200
+ROLLED_US = 7_200_000_000
 
 WINDOWS_S = tuple(sorted({seconds for alert in BURN_ALERTS for seconds in (alert.long_s, alert.short_s)}))
 
@@ -39,10 +38,48 @@ def window_name(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The objective of an element over 30 days, and over each of WINDOWS_S."""
+    """The objective of an element over 30 days, and over WINDOWS_S, as wide as :func:`window_us` says."""
 
     month: Slo
     windows: Mapping[int, Slo]
+
+
+def objective(
+    history: History,
+    pairs: Sequence[Pair],
+    calendar: Calendar,
+    now_us: int,
+    *,
+    target_percent: float,
+    poll_s: float | None,
+) -> Objective:
+    """The objective of an element over all its pairs, as of now.
+
+    Raises:
+        RedisError: Redis does not answer.
+        ValueError: what is stored of a pair is damaged.
+    """
+    widths_us = {seconds: window_us(seconds, poll_s) for seconds in WINDOWS_S}
+    longest_raw_us = max((us for us in widths_us.values() if us <= ROLLED_US), default=0)
+    newest = [
+        (pair, figures)
+        for pair in (pairs if longest_raw_us else ())
+        for figures in history.raw(pair, now_us - longest_raw_us)
+        if figures.terminal
+    ]
+
+    def over(width_us: int) -> Slo:
+        from_us = now_us - width_us
+        if width_us > ROLLED_US:
+            rollup = history.rollup(pairs, from_us, now_us, timings=(), calendar=calendar)
+        else:
+            rollup = Rollup()
+            for pair, figures in newest:
+                if figures.at_us >= from_us:
+                    rollup.add(figures, maintenance=calendar.covers(pair, figures.at_us))
+        return slo_of(rollup.counts, target_percent)
+
+    return Objective(over(MONTH_US), {seconds: over(us) for seconds, us in widths_us.items()})
 
 
 class Objectives:
@@ -100,32 +137,15 @@ class Objectives:
         for facts in self._view.profile().values():
             if facts.active and facts.poll is not None:
                 try:
-                    found[facts.name] = self._objective(facts, calendar, now_us)
+                    found[facts.name] = objective(
+                        self._history,
+                        [Pair(facts.name, region) for region in facts.regions],
+                        calendar,
+                        now_us,
+                        target_percent=facts.availabilitytarget,
+                        poll_s=facts.poll,
+                    )
                 except ValueError as error:
                     log.warning("the history of %s cannot be read: %s", facts.name, error)
         self._found = found
         self._fresh_until = time.monotonic() + FRESH_S
-
-    def _objective(self, facts: ElementFacts, calendar: Calendar, now_us: int) -> Objective:
-        pairs = [Pair(facts.name, region) for region in facts.regions]
-        target = facts.availabilitytarget
-
-        def over(from_us: int) -> Slo:
-            found = self._history.rollup(pairs, from_us, now_us, timings=(), calendar=calendar)
-            return slo_of(found.counts, target)
-
-        windows = {seconds: over(now_us - seconds * 1_000_000) for seconds in WINDOWS_S if seconds > ROLLED_S}
-        short = [seconds for seconds in WINDOWS_S if seconds <= ROLLED_S]
-        newest = [
-            (pair, figures)
-            for pair in pairs
-            for figures in self._history.raw(pair, now_us - max(short) * 1_000_000)
-            if figures.terminal
-        ]
-        for seconds in short:
-            rollup = Rollup()
-            for pair, figures in newest:
-                if figures.at_us >= now_us - seconds * 1_000_000:
-                    rollup.add(figures, maintenance=calendar.covers(pair, figures.at_us))
-            windows[seconds] = slo_of(rollup.counts, target)
-        return Objective(over(now_us - MONTH_US), dict(sorted(windows.items())))

@@ -79,6 +79,18 @@ class AlertStore:
             LeaseLostError: another process is the bridge, or has moved it on. Nothing was written.
             RedisError: Redis does not answer. Whether it was written, :meth:`cursor` tells.
         """
+        return self._merged(self._lease, self._bridge, before, cursor, occurrences)
+
+    def announce(self, occurrences: Sequence[Occurrence]) -> None:
+        """Merges occurrences into the table that no results have led to, whichever process is the bridge."""
+        # Under a name of our own, as of a bridge that nobody else is, and that is over at once.
+        lease, bridge = keys.bridge_lease(self._token), keys.bridge(self._token)
+        self._merged(lease, bridge, "", "", occurrences)
+        self._redis.delete(lease, bridge)
+
+    def _merged(
+        self, lease: str, bridge: str, before: str, cursor: str, occurrences: Sequence[Occurrence]
+    ) -> list[tuple[Change, Alert]]:
         self._moves += 1
         move = f"{self._token}.{self._moves}"
         try:
@@ -86,7 +98,7 @@ class AlertStore:
                 table = self._known()
                 events = [event for occurrence in occurrences for event in table.apply(occurrence)]
                 events += self._left(table)
-                last = self._written(before, cursor, move, events)
+                last = self._written([lease, bridge], before, cursor, move, events)
                 if last:
                     table.keep()
                     self._last = last
@@ -131,13 +143,15 @@ class AlertStore:
         pairs = {member.removesuffix("/read") for member in members}
         return list(table.left(pairs, seconds * 1_000_000 + rest_us)) if pairs else []
 
-    def _written(self, before: str, cursor: str, move: str, events: Sequence[AlertEvent]) -> str:
+    def _written(
+        self, bridge: Sequence[str], before: str, cursor: str, move: str, events: Sequence[AlertEvent]
+    ) -> str:
         """The last entry after writing, "" where another bridge has changed the table since it was known."""
         values: list[Any] = [self._token, LEASE_MS, before, cursor, self._last, ENTRIES_KEPT, move]
         for event in events:
             was = "" if event.was is None else event.was
             values += [event.alert.identifier, str(event.change), was, event.alert.dumps()]
-        names = [self._lease, self._bridge, keys.ALERTS_TABLE, keys.ALERTS, keys.ALERTS_ALL]
+        names = [*bridge, keys.ALERTS_TABLE, keys.ALERTS, keys.ALERTS_ALL]
         answer = self._run("alert", names, values)
         if answer == -1:
             raise LeaseLostError

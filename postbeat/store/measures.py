@@ -16,6 +16,7 @@ from postbeat.model import Level, Pair, Phase
 from postbeat.store import keys
 from postbeat.store.connecting import client
 from postbeat.store.facts import Waits
+from postbeat.store.summary import outcome_of
 
 NEWEST = 4  # of the raw log: a send, its read, and what came after another
 PAIRS = 500  # read in one exchange
@@ -123,7 +124,7 @@ class MeasuresView:
                 pair,
                 counts=_counts(fields),
                 levels=_levels(fields),
-                outcome=Outcome(outcome) if (outcome := fields.get(b"outcome", b"").decode()) else None,
+                outcome=outcome_of(fields.get(b"outcome", b"").decode()),
                 timings=_timings(timing),
                 newest=[one for _, entry in entries if (one := figures(entry[b"f"])) is not None],
                 message=message(read) if read else None,

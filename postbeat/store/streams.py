@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from postbeat.alerts import Alert, AlertEvent, Change
 from postbeat.delivery import Outcome
 from postbeat.model import Fault, FaultCode, Level, Pair, Phase, Poll, Side
 from postbeat.results import AnyEvent, Event, VerdictEvent
 from postbeat.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def readable(what: str, read: Callable[..., T], *stored: Any) -> T | None:  # noqa: ANN401
+    """What is read of something stored; None, and a line in the log, where it cannot be read.
+
+    It may be damaged, or a later version's: while a site is updated, two of them are at work.
+    """
+    try:
+        return read(*stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.error("%s cannot be read, and is left out: %r", what, error)
+        return None
 
 
 def parse_event(entry: str, fields: Mapping[str, str]) -> AnyEvent:

@@ -20,8 +20,9 @@ class PairSummary:
 
     ``why`` is told by the result that the level is from, whose phase and fault stand beside it ("" for no
     fault). ``at_us`` is when the last result came. The times are of the newest send or check and of the
-    newest read; ``expires_at_us`` is the end of the server's certificate. ``failures`` polls in a row failed,
-    the first of them at ``failed_since_us``. ``confirmed`` is the level that counts for the verdict.
+    newest read; ``expires_at_us`` is the first end of a certificate of the server and of the mailbox's
+    server. ``failures`` polls in a row failed, the first of them at ``failed_since_us``. ``confirmed`` is the
+    level that counts for the verdict.
     """
 
     pair: Pair
@@ -62,7 +63,8 @@ class ElementFacts:
     """What may be known of an element of the profile in force: nothing secret, and no user's name.
 
     ``poll`` is None for a mailbox that is only read, ``read`` names the mailbox that an smtp element's mail
-    is read from, or is "".
+    is read from, or is "". ``mailbox`` is the same for all elements of one mailbox, "" for those of none
+    (:func:`postbeat.publicfacts.mailbox_digest`).
     """
 
     name: str
@@ -81,13 +83,19 @@ class ElementFacts:
     maintenance: tuple[Window, ...]
     servicelevels: tuple[str, ...]
     active: bool
+    mailbox: str = ""
 
 
 _KINDS = {kind.value: kind for kind in Kind}
 _LEVELS = {level.value: level for level in Level}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _PHASES: dict[str | None, Phase | None] = {None: None} | {phase.value: phase for phase in Phase}
-_OUTCOMES: dict[str | None, Outcome | None] = {None: None} | {outcome.value: outcome for outcome in Outcome}
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+def outcome_of(text: str | None) -> Outcome | None:
+    """The outcome of its name; None for none, and for one that only a later version knows."""
+    return _OUTCOMES.get(text or "")
 
 
 def first_text(kind: Kind) -> str:
@@ -124,7 +132,7 @@ def _summary(name: str, row: list[Any]) -> PairSummary:
         stage,
         code,
         side,
-        _OUTCOMES[outcome],
+        outcome_of(outcome),
         response_us,
         upload_us,
         deliver_us,
@@ -164,8 +172,12 @@ def _verdict(element: str, data: dict[str, Any]) -> ElementVerdict:
 
 @functools.lru_cache(maxsize=65536)  # they change with the profile only, and are asked for all the time
 def element_facts(text: str) -> ElementFacts:
-    """The facts of a stored text; the same text gives the same object."""
-    data: dict[str, Any] = json.loads(text)
+    """The facts of a stored text, without those that only a later version knows.
+
+    The same text gives the same object.
+    """
+    stored: dict[str, Any] = json.loads(text)
+    data = {name: stored[name] for name in ElementFacts.__slots__ if name in stored}
     return ElementFacts(
         **data
         | {

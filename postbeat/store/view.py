@@ -16,7 +16,7 @@ from postbeat.results import AnyEvent, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
 from postbeat.store.connecting import results_client
-from postbeat.store.streams import parse_event
+from postbeat.store.streams import parse_event, readable
 from postbeat.store.summary import (
     ElementFacts,
     ElementVerdict,
@@ -24,6 +24,7 @@ from postbeat.store.summary import (
     StoredFacts,
     by_element,
     element_verdicts,
+    outcome_of,
     summaries,
 )
 from postbeat.store.wake import parse_wake
@@ -173,7 +174,8 @@ class ViewStore:
     def notable(self, pair: Pair, count: int = 4) -> list[Result]:
         """The newest results of a pair that were not GOOD or changed its level, at most 4, oldest first."""
         stored = cast("list[str]", self._redis.lrange(keys.notable(str(pair)), 0, count - 1))
-        return [codec.decode(data) for data in reversed(stored)]
+        found = (readable(f"a notable result of {pair}", codec.decode, data) for data in reversed(stored))
+        return [result for result in found if result is not None]
 
     def mailboxes(self) -> list[MailboxState]:
         """Every mailbox that messages were sent to or that was checked, in the order of names."""
@@ -228,8 +230,8 @@ class ViewStore:
         while len(found) < count:
             entries = cast("list[Any]", self._redis.xrevrange(key, last, "-", count=PAGE))
             for entry, fields in entries:
-                item = read(entry, fields)
-                if wanted(item):
+                item = readable(f"entry {entry} of {key}", read, entry, fields)
+                if item is not None and wanted(item):
                     found.append(item)
                 last = f"({entry}"
             if len(entries) < PAGE:
@@ -242,7 +244,9 @@ class ViewStore:
             for _, entries in answer:
                 for entry, fields in entries:
                     last = entry
-                    yield read(entry, fields)
+                    item = readable(f"entry {entry} of {key}", read, entry, fields)
+                    if item is not None:
+                        yield item
             if not answer:
                 yield None
 
@@ -254,7 +258,11 @@ def _result(_entry: str, fields: dict[str, str]) -> Result:
 def _state(
     pair: Pair, fields: dict[str, str], short: PairSummary | None, latest: Mapping[Phase, str | None]
 ) -> PairState:
-    newest = {phase: codec.decode(text) for phase, text in latest.items() if text}
+    newest = {
+        phase: readable(f"the latest {phase} of {pair}", codec.decode, text)
+        for phase, text in latest.items()
+        if text
+    }
     round_trip = RoundTrip(
         pair,
         reads=fields.get("reads") == "1",
@@ -275,14 +283,15 @@ def _state(
         short.why if short is not None else "No result yet",
         counts,
         {outcome: int(fields[name]) for outcome in Outcome if (name := f"n:outcome:{outcome}") in fields},
-        Outcome(outcome) if (outcome := fields.get("outcome")) else None,
+        outcome_of(fields.get("outcome")),
     )
 
 
 def _mailbox(
     wake: str, pending: int, awaited: int, waiting: int, leases: int, noted: Mapping[str, str]
 ) -> MailboxState:
-    region, mailbox, element = parse_wake(wake)
+    region, mailbox, text = parse_wake(wake)
+    element = str(json.loads(text)["name"])
     totals = {
         name.removeprefix("total:"): int(number)
         for name, number in noted.items()
@@ -290,7 +299,7 @@ def _mailbox(
     }
     return MailboxState(
         mailbox,
-        element=str(json.loads(element)["name"]),
+        element=element,
         region=region,
         pending=pending,
         awaited=awaited,
@@ -300,5 +309,11 @@ def _mailbox(
         looked_at_us=int(noted["looked_at_us"]) if "looked_at_us" in noted else None,
         not_before_us=int(noted.get("not_before_us", 0)),
         totals=totals,
-        facts=MailboxFacts(**json.loads(noted["facts"])) if "facts" in noted else None,
+        facts=readable(f"what the mailbox of {element} told", _mailbox_facts, noted["facts"])
+        if "facts" in noted
+        else None,
     )
+
+
+def _mailbox_facts(text: str) -> MailboxFacts:
+    return MailboxFacts(**json.loads(text))

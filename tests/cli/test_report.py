@@ -23,6 +23,7 @@ from postbeat.publicfacts import public_facts
 from postbeat.report import DAY_US, Month
 from postbeat.store import keys
 from postbeat.store.fold import FoldStore
+from postbeat.store.maintenance import MaintenanceStore
 
 NOW = datetime.now(UTC)
 MONTH = Month.last_full(round(NOW.timestamp() * 1e6))
@@ -112,6 +113,20 @@ def test_the_figures_of_an_element_and_its_regions(url: str) -> None:
     assert len(days) == (MONTH.to_us - MONTH.from_us) // DAY_US
     assert days[f"{MONTH}-04"]["poll:FAILED"] == 10
     assert days[f"{MONTH}-05"] == {}
+
+
+def test_maintenance_counts_at_once_and_not_only_when_it_is_folded(url: str) -> None:
+    at_us = round(NOW.timestamp() * 1e6)
+    windows = MaintenanceStore(url)
+    windows.add("other", from_us=at_us - 10, to_us=at_us + 10, why="a new disk")
+    windows.close()
+    with Redis.from_url(url) as client:
+        for taken_at_us in (at_us, at_us + 10):
+            figures = Figures(taken_at_us, Phase.SEND, 1, Level.FAILED, True)
+            client.xadd(keys.raw("other@default"), {"f": figures.dumps()})
+    options = ("--format", "json", "--element", "other", "--month", f"{NOW:%Y-%m}")
+    (other,) = json.loads(postbeat("report", "--redis", url, *options).stdout)["elements"]
+    assert (other["polls"], other["failed"], other["maintenance"]) == (1, 1, 1)
 
 
 def test_csv_has_a_line_for_each_element_and_region(url: str, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def until(condition: Callable[[], T], what: str, deadline_s: float = 30.0) -> T:
 
 
 class Prometheus:
-    """One that scrapes and judges every second."""
+    """One that scrapes and judges every two seconds, the time that a scrape may take."""
 
     def __init__(
         self, processes: Processes, folder: Path, target: str, rules: str, alertmanager: str, features: str
@@ -55,7 +55,7 @@ class Prometheus:
         folder.mkdir()
         (folder / "alerts.yml").write_text(rules)
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
             "rule_files": ["alerts.yml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
             "scrape_configs": [{"job_name": "postbeat", "static_configs": [{"targets": [target]}]}],

@@ -18,8 +18,8 @@ from tests.metrics.prometheus import Alertmanager, Prometheus, get, tool, until,
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
-# Scrapes before the mail server stops, one a second; more of them show that it goes on without a fault.
-SCRAPES = int(os.environ.get("POSTBEAT_SCRAPES", "10"))
+# Scrapes before the mail server stops, one in two seconds; more of them show that it goes on without a fault.
+SCRAPES = int(os.environ.get("POSTBEAT_SCRAPES", "5"))
 FAILED = ("PostbeatServiceFailed", "mail")
 
 
@@ -87,7 +87,7 @@ def test_an_alert_fires_when_the_mail_server_stops_and_resolves_when_it_is_back(
         until(lambda: exemplar_of_a_poll(classic), "exemplar with the id of a poll")
         assert classic.query('postbeat_stage_duration_seconds_bucket{stage="total",le="+Inf"}')
         monitor_itself(prometheus)
-        until(lambda: scrapes(prometheus) >= SCRAPES, f"{SCRAPES} scrapes", 30 + 2 * SCRAPES)
+        until(lambda: scrapes(prometheus) >= SCRAPES, f"{SCRAPES} scrapes", 30 + 4 * SCRAPES)
         assert FAILED not in alertmanager.alerts()
 
         servers.stop("postfix")

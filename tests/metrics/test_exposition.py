@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
+from postbeat import codec
 from postbeat.delivery import Delivery, Outcome, Tally, Verdict
 from postbeat.embedded.processes import Child, Processes
 from postbeat.embedded.redis import free_port
@@ -25,6 +26,9 @@ from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
 from postbeat.model import Level, Phase, Secret
 from postbeat.profile import Profile
 from postbeat.results import Attempt, Result, TlsFacts
+from postbeat.store import keys
+from postbeat.store.facts import BEAT_SILENT_US
+from postbeat.store.wake import wake_text
 from tests.cli.conftest import command, environment
 from tests.metrics.prometheus import tool
 from tests.redis.site import BOX, BOX_PAIR, MAIL, PROFILE, WAKE, Site, result
@@ -180,6 +184,66 @@ def test_a_failing_element_burns_its_error_budget(site: Site, exposition: Exposi
         assert seen("error_budget_burn_rate", element="mail", window=window) == pytest.approx(5 / 6 / 0.001)
 
 
+def test_a_window_covers_three_polls_however_seldom_an_element_is_polled(
+    site: Site, exposition: Exposition
+) -> None:
+    seldom = replace(MAIL, poll=600, read=None)
+    site.beat.publish_profile(Profile({"mail": seldom}))
+    now_us = site.now_us()
+    for slot, minutes in enumerate((46, 36, 26, 16, 6)):
+        level = Level.GOOD if minutes == 36 else Level.FAILED
+        site.send(slot, level, element=seldom, at_us=now_us - minutes * 60_000_000)
+    seen = scrape(exposition)
+    told = {
+        window: (
+            seen("error_budget_failed_polls", element="mail", window=window),
+            seen("error_budget_burn_rate", element="mail", window=window),
+        )
+        for window in ("5m", "30m", "1h")
+    }
+    assert told == {"5m": (3, 1000), "30m": (3, 1000), "1h": (4, 800)}
+
+
+def test_all_pairs_are_without_news_once_beat_is_silent(site: Site, exposition: Exposition) -> None:
+    def causes() -> set[str]:
+        return scrape(exposition).states("failing", "cause", **PAIR)
+
+    def beat_was_here(age_us: int) -> None:
+        site.redis.hset(keys.BEAT, "at_us", site.now_us() - age_us)
+
+    round_trip(site, 1)
+    beat_was_here(0)
+    assert causes() == set()
+    beat_was_here(BEAT_SILENT_US + 1)
+    assert causes() == {"monitor"}
+    site.send(2, Level.FAILED)
+    assert causes() == {"monitor", "send"}
+    assert scrape(exposition).states("level", "level", **PAIR) == {"FAILED"}
+
+
+def test_the_certificate_that_expires_first_counts_whether_it_is_the_servers_or_the_mailboxs(
+    site: Site, exposition: Exposition
+) -> None:
+    def expires_at_s() -> float | None:
+        return scrape(exposition)("certificate_expiry_timestamp_seconds", **PAIR)
+
+    def read_over_tls(slot: int, expires_at_s: int) -> None:
+        facts = TlsFacts("TLSv1.3", "some", verified=True, expires_at_us=expires_at_s * 1_000_000)
+        found = replace(read(slot, site.now_us()), attempts=(Attempt(1, 0, 1, tls=facts),))
+        with site.reader() as desk:
+            assert site.run(desk.record(found))
+
+    site.run(site.worker.record_send(MAIL, sent(7, site.now_us()), BOX.mailbox, WAKE))
+    assert expires_at_s() == 2_000_000_000
+    read_over_tls(7, 1_900_000_000)
+    assert expires_at_s() == 1_900_000_000
+    round_trip(site, 8)  # the read of which says nothing of it
+    assert expires_at_s() == 1_900_000_000
+    site.send(9)
+    read_over_tls(9, 2_100_000_000)  # it was renewed
+    assert expires_at_s() == 2_000_000_000
+
+
 def test_an_exemplar_names_the_poll_that_took_so_long(site: Site, exposition: Exposition) -> None:
     round_trip(site, 7)
     body, content_type = exposition.render("application/openmetrics-text; version=1.0.0")
@@ -215,6 +279,19 @@ def test_an_element_that_had_another_mailbox_before_has_one_series(
     seen = scrape(exposition)
     assert len(seen.all("mailbox_pending_messages")) == 1
     assert len(seen.all("mailbox_events_total")) == len(Tally)
+
+
+def test_elements_that_share_a_mailbox_have_the_same_values_whoever_asks_for_a_reader(
+    site: Site, exposition: Exposition
+) -> None:
+    other = replace(BOX, name="other")
+    site.beat.publish_profile(Profile({"mail": MAIL, "box": BOX, "other": other}))
+    for slot, box in enumerate((BOX, other, BOX), 1):
+        wake = wake_text("lab", box.mailbox, codec.encode_element(box))
+        site.run(site.worker.record_send(MAIL, sent(slot, site.now_us()), box.mailbox, wake))
+        seen = scrape(exposition)
+        for element in ("box", "other"):
+            assert seen("mailbox_pending_messages", element=element) == slot
 
 
 def test_nothing_private_is_in_any_format(site: Site, exposition: Exposition) -> None:

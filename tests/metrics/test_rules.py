@@ -18,7 +18,7 @@ from postbeat.metrics.names import METRICS as ALL
 from postbeat.metrics.names import Type
 from postbeat.metrics.objectives import WINDOWS_S, window_name
 from postbeat.model import Level, Phase
-from postbeat.slo import BURN_ALERTS
+from postbeat.slo import BURN_ALERTS, BURN_POLLS
 from postbeat.verdict import Verdict
 from tests.metrics.prometheus import tool
 
@@ -99,13 +99,14 @@ def test_alerts_on_the_monitor_are_apart_from_those_on_services() -> None:
 def test_the_burn_alerts_are_those_of_the_objectives() -> None:
     burning = [rule for rule in rules() if rule["alert"] == "PostbeatErrorBudgetBurns"]
     told = [
-        (*re.findall(r'window="(\w+)"\} > ([\d.]+)', rule["expr"]), rule["labels"]["severity"])
+        (*re.findall(r'window="(\w+)"\} >=? ([\d.]+)', rule["expr"]), rule["labels"]["severity"])
         for rule in burning
     ]
     assert told == [
         (
             (window_name(alert.long_s), f"{alert.factor:g}"),
             (window_name(alert.short_s), f"{alert.factor:g}"),
+            (window_name(alert.long_s), str(BURN_POLLS)),
             alert.severity,
         )
         for alert in BURN_ALERTS

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postbeat.slo import BURN_ALERTS, Slo, slo_of
+from postbeat.slo import BURN_ALERTS, Slo, slo_of, window_us
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 numbers = st.integers(0, 10**12)
 percents = st.decimals(50, Decimal("99.9999"), places=4)
 
@@ -30,6 +30,16 @@ def test_of_1000_polls_and_three_nines_one_may_fail() -> None:
 def test_a_budget_is_untouched_half_spent_or_overspent() -> None:
     left = [slo_of(counts_of(100_000 - failed, 0, failed), 99.9).budget_left for failed in (0, 50, 100, 300)]
     assert left == [1.0, 0.5, 0.0, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "poll_s", "expected_s"),
+    [(300, None, 300), (300, 60, 300), (300, 600, 2100), (3600, 600, 3600), (3600, 3600, 12_600)],
+)
+def test_a_window_is_never_narrower_than_three_polls(
+    length_s: int, poll_s: float | None, expected_s: int
+) -> None:
+    assert window_us(length_s, poll_s) == expected_s * 1_000_000
 
 
 def test_without_polls_nothing_can_be_said() -> None:
