@@ -153,6 +153,10 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 _SAFE = re.compile(r"[\w.@/:+-]+", re.ASCII)  # texts that need no quotes, where they have no arrow in them
 
 
+class NeverFits(ValueError):
+    """A rule that is none on any result: it names what no result has, or has together, or ever says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One comparison: an element of a result by name, an operator, and a text or a number."""
@@ -205,6 +209,7 @@ class Classification:
         """The classification of a text such as ``responseTime > 2 -> MARGINAL``.
 
         Raises:
+            NeverFits: it is none on any result.
             ValueError: it is none; the message says what was expected.
         """
         if isinstance(raw, cls):
@@ -218,7 +223,7 @@ class Classification:
         found = cls(*_parsed(_Scanner(raw)))
         if not found.phases:
             names = " and ".join(dict.fromkeys(condition.operand for condition in found.conditions))
-            raise ValueError(f"{names} never stand in the same result")
+            raise NeverFits(f"{names} never stand in the same result")
         if len(str(found)) > LENGTH_LIMIT:
             raise ValueError(f"written out it has more than {LENGTH_LIMIT} characters: {found}")
         return found
@@ -296,9 +301,10 @@ def _condition(scanner: _Scanner) -> Condition:
     known = name[0].removeprefix("$")
     known = SPELLINGS.get(known, known)
     operand = OPERANDS.get(known)
-    if operand is None:
-        raise ValueError(f"{_shown(name[0])} is no element of results{_hint(known, OPERANDS)}")
     operator = scanner.take("operator")
+    if operand is None:
+        error = ValueError if operator is None else NeverFits
+        raise error(f"{_shown(name[0])} is no element of results{_hint(known, OPERANDS)}")
     if operator is None:
         expected = f"expected one of {' '.join(_OPERATORS)} after {name[0]}"
         raise ValueError(f"{expected}, got {_shown(scanner.rest)}")
@@ -320,7 +326,7 @@ def _value(scanner: _Scanner, name: str, operand: Operand, operator: str) -> str
     text = re.sub(r"\\(.)", r"\1", quoted[1] or quoted[2] or "") if quoted else bare[0] if bare else ""
     known = {word.casefold() for word in operand.words}
     if known and operator not in _CONTAINS and text.casefold() not in known:
-        raise ValueError(f"{name} is never {_shown(text)}{_hint(text, operand.words)}")
+        raise NeverFits(f"{name} is never {_shown(text)}{_hint(text, operand.words)}")
     if not text and operator in _CONTAINS:
         raise ValueError(f"every text contains an empty one: expected a value after {name} {operator}")
     return text

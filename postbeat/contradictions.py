@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
-from postbeat.classification import OPERANDS
+from postbeat.classification import OPERANDS, Classification
 from postbeat.elements import AnyElement, Expectation, Imap4Element, SmtpElement
-from postbeat.model import REVEALING_METHODS, TOKEN_METHODS, AuthenticationType, Phase, SecurityType
+from postbeat.model import (
+    REVEALING_METHODS,
+    TOKEN_METHODS,
+    AuthenticationType,
+    Kind,
+    LoginType,
+    Phase,
+    SecurityType,
+)
 
 _DKIM = ("dkimdomain", "dkimselector", "dkimkeyfile")
 
@@ -37,7 +45,7 @@ INVOLVED: Mapping[str, tuple[str, ...]] = {
     "spamfolder": ("spamfolder", "folder", "folders"),
     "movetofolder": ("movetofolder", "spamfolder", "folder", "folders"),
     "logininterval": ("logininterval", "poll"),
-    "servicelevels": ("servicelevels", "read", "email"),
+    "servicelevels": ("servicelevels", "read", "email", "failureretests"),
 }
 
 # Methods that need the password itself; the others can do with a secret of their own.
@@ -95,21 +103,58 @@ def _message_contradictions(element: SmtpElement) -> dict[str, str]:
 
 
 def _level_contradictions(element: AnyElement) -> dict[str, str]:
-    """Service levels that name what no result of the element has."""
+    for level in element.servicelevels:
+        if why := why_unfit(element, level):
+            return {"servicelevels": f"{level}: {why}"}
+    return {}
+
+
+def why_unfit(element: AnyElement, level: Classification) -> str:
+    """Why no result of an element can fit a classification, or "": it names what none has, or never is so."""
     smtp = isinstance(element, SmtpElement)
     phases = {Phase.SEND} if smtp else {Phase.CHECK}
     if isinstance(element, SmtpElement) and element.read:
         phases |= {Phase.READ, Phase.AFTER}
-    for level in element.servicelevels:
-        for condition in level.conditions:
-            name = condition.operand
-            where = OPERANDS[name].phases
-            if where.isdisjoint(phases):
-                who = "tests of mailboxes" if smtp else "smtp elements"
-                if smtp and Phase.READ in where:
-                    who = "messages that are read: set read"
-                return {"servicelevels": f"{level}: {name} is only known of {who}"}
-    return {}
+    for condition in level.conditions:
+        name = condition.operand
+        where = OPERANDS[name].phases
+        if where.isdisjoint(phases):
+            who = "tests of mailboxes" if smtp else "smtp elements"
+            if smtp and Phase.READ in where:
+                who = "messages that are read: set read"
+            return f"{name} is only known of {who}"
+        if name == "consecutiveFailures" and not element.failureretests:
+            return f"{name} is only known of tests that are repeated: set failureretests"
+        values = _all_values(element, name)
+        if values and not any(_allows(level, name, value) for value in values):
+            return f"it never fits, as {name} is {_listed(values)}"
+    return ""
+
+
+def _all_values(element: AnyElement, operand: str) -> Sequence[str | int]:
+    """What an operand may be in results of an element; nothing where that is no closed list."""
+    if operand == "authentication":
+        if element.kind is Kind.SMTP:
+            return tuple(AuthenticationType)
+        return [method for method in LoginType if method is not LoginType.APOP or element.kind is Kind.POP3]
+    if operand == "lastServiceLevel":
+        return range(4)
+    if operand in ("attempts", "consecutiveFailures"):
+        return range(1, element.failureretests + 2)
+    return OPERANDS[operand].words
+
+
+def _allows(level: Classification, operand: str, value: str | int) -> bool:
+    """Whether an operand of this value leaves it open that a classification fits."""
+    return all(condition.holds(value) for condition in level.conditions if condition.operand == operand)
+
+
+def _listed(values: Sequence[str | int]) -> str:
+    """``1 to 4``, ``1 or 2``, ``true or false``."""
+    if isinstance(values, range) and len(values) > 2:
+        return f"{values[0]} to {values[-1]}"
+    *most, last = map(str, values)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _address_contradictions(element: AnyElement) -> dict[str, str]:

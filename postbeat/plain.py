@@ -198,6 +198,7 @@ def half_as_data(result: Result) -> dict[str, Any]:
 def _attempt_as_data(attempt: Attempt, at_us: int) -> dict[str, Any]:
     return {
         "number": attempt.number,
+        "startTime": attempt.started_at_us / 1e6,
         "address": attempt.address,
         "host": attempt.host,
         "status": attempt.status,

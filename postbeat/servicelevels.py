@@ -89,6 +89,7 @@ def level_of(
     rules: Sequence[Classification],
     result: Result,
     standing: Standing = NOTHING_KNOWN,
+    retests: int = 0,
     failures: int | None = None,
 ) -> Grade:
     """The level of a result that has its built-in level and message.
@@ -97,12 +98,13 @@ def level_of(
         rules: the element's, in their order.
         result: as the built-in rules have it.
         standing: of the pair before this poll.
-        failures: failed attempts in a row, this one included; None where the element asks for no retests.
+        retests: that the element asks for.
+        failures: failed attempts in a row, this one included; None where none failed, or without retests.
     """
     fault = result.fault
     if not rules or (fault is not None and fault.side is Side.LOCAL):
         return Grade(result.level)
-    measured = _measured(result, standing, failures)
+    measured = _measured(result, standing, retests, failures)
     for rule in rules:
         if all(condition.holds(measured.get(condition.operand)) for condition in rule.conditions) and (
             fault is None or _tells_failure(rule, result)
@@ -132,12 +134,13 @@ class Judge:
     def fails(self, result: Result) -> bool:
         """Takes what the poll would come to with the attempt just made; whether that is to be retested.
 
-        Without a rule that fits, every fault is: ours, and what is MARGINAL, too.
+        It is where it fails by the rules that do not ask for the count of failures, which would stand still
+        otherwise. Where none of them fits, every fault is: ours, and what is MARGINAL, too.
         """
         self._before = self._failures
-        grade = self._grade(result)
+        uncounted, grade = self._grades(result)
         self._judged = result, grade
-        return result.fault is not None if grade.rule is None else grade.level is Level.FAILED
+        return result.fault is not None if uncounted.rule is None else uncounted.level is Level.FAILED
 
     def graded(self, result: Result) -> Result:
         """The result of the last attempt with its level, and why it has that.
@@ -147,7 +150,7 @@ class Judge:
         if not self.needed:
             return result
         known = self._judged
-        grade = known[1] if known is not None and known[0] is result else self._grade(result)
+        grade = known[1] if known is not None and known[0] is result else self._grades(result)[1]
         failing_since_us, last = self._standing.failed_since_us, self._standing.level
         return _with_grade(
             result,
@@ -161,17 +164,17 @@ class Judge:
             ),
         )
 
-    def _grade(self, result: Result) -> Grade:
-        """Counts the attempt as failed where it fails by all that does not ask for that count."""
-        grade = level_of(self._rules, result, self._standing)
-        failed = grade.level is Level.FAILED
+    def _grades(self, result: Result) -> tuple[Grade, Grade]:
+        """The grade by all that does not ask for the count of failures, which it decides; and that by all."""
+        uncounted = level_of(self._rules, result, self._standing, self._retests)
+        failed = uncounted.level is Level.FAILED
         self._failures = self._before + 1 if failed else 0
         if not self._retests:
-            return grade
+            return uncounted, uncounted
         self._any = self._any or failed
         if not failed or not self._rules:
-            return grade
-        return level_of(self._rules, result, self._standing, self._failures)
+            return uncounted, uncounted
+        return uncounted, level_of(self._rules, result, self._standing, self._retests, self._failures)
 
 
 def graded(rules: Sequence[Classification], result: Result) -> Result:
@@ -196,7 +199,7 @@ def _tells_failure(rule: Classification, result: Result) -> bool:
     return any(OPERANDS[name].tells_failure and (refused or name not in _LAST_REPLY) for name in names)
 
 
-def _measured(result: Result, standing: Standing, failures: int | None) -> dict[str, Any]:
+def _measured(result: Result, standing: Standing, retests: int, failures: int | None) -> dict[str, Any]:
     """What conditions compare with, by operand; what was not measured is None or not there."""
     fault = result.fault
     found: dict[str, Any] = {
@@ -211,6 +214,7 @@ def _measured(result: Result, standing: Standing, failures: int | None) -> dict[
     by_phase = plain.elements_as_data if result.phase is Phase.SEND else plain.check_as_data
     found |= by_phase(result) | plain.common_as_data(result) | _of_attempt(result)
     since_us, last = standing.failed_since_us, standing.level
+    found["failureRetests"] = retests
     found["consecutiveFailures"] = failures
     found["timeSinceFirstFailure"] = None if since_us is None else max(0, result.at_us - since_us) / 1e6
     found["lastServiceLevel"] = None if last is None else plain.LEVEL_NUMBERS[last]

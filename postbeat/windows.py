@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
@@ -22,7 +21,6 @@ _MINUTE_US = 60_000_000
 _DAY_MINUTES = 1440
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_RUN_DAYS = 7  # a window that never ends is followed no further than this
 
 _WEEKLY = re.compile(r"(\S+) ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})(?: (\S+))?")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
@@ -38,8 +36,8 @@ class _Once:
     from_us: int
     to_us: int
 
-    def bounds(self, at_us: int) -> Bounds | None:
-        return (self.from_us, self.to_us) if self.from_us <= at_us < self.to_us else None
+    def covers(self, at_us: int) -> bool:
+        return self.from_us <= at_us < self.to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +49,13 @@ class _Weekly:
     to_minute: int
     zone: ZoneInfo | None
 
-    def bounds(self, at_us: int) -> Bounds | None:
+    def covers(self, at_us: int) -> bool:
         today = self._day_of(at_us)
-        for day in (today - 1, today, today + 1):  # tomorrow's may have begun: see the module
+        for day in (today, today - 1, today + 1):  # tomorrow's may have begun: see the module
             found = self._of_day(day)
             if found is not None and found[0] <= at_us < found[1]:
-                return self._run(day, found)
-        return None
-
-    def _run(self, day: int, found: Bounds) -> Bounds:
-        """A window together with those of the days before and after that leave no gap to it."""
-        begin, end = found
-        for before in self._next_to(day, -1):
-            if before[1] < begin:
-                break
-            begin = before[0]
-        for after in self._next_to(day, 1):
-            if end < after[0]:
-                break
-            end = after[1]
-        return begin, end
-
-    def _next_to(self, day: int, step: int) -> Iterator[Bounds]:
-        for distance in range(1, _RUN_DAYS + 1):
-            found = self._of_day(day + step * distance)
-            if found is None:
-                return
-            yield found
+                return True
+        return False
 
     def _of_day(self, day: int) -> Bounds | None:
         """The window that begins on a day, counted from the epoch."""
@@ -131,14 +109,7 @@ class Window:
 
     def covers(self, at_us: int) -> bool:
         """Whether a moment (microseconds since the epoch) lies within."""
-        return self.rule.bounds(at_us) is not None
-
-    def bounds(self, at_us: int) -> Bounds | None:
-        """Beginning and end of the window around a moment, or None where it lies outside.
-
-        Windows of one day after the other without a gap are one, up to seven days before and after.
-        """
-        return self.rule.bounds(at_us)
+        return self.rule.covers(at_us)
 
     def __str__(self) -> str:
         return self.text

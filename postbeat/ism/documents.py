@@ -13,7 +13,8 @@ from postbeat.delivery import Outcome
 from postbeat.model import FaultCode, Kind, Level, Phase, SecurityType, Side
 from postbeat.results import PolicyVerdict
 
-Seconds = Annotated[float, Field(ge=-1e11, le=1e11)]
+# Instants too: a certificate may end with the year 9999, at 253402300799 (RFC 5280 section 4.1.2.5).
+Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
@@ -71,6 +72,7 @@ class AttemptPart(Part):
     """One attempt of the poll."""
 
     number: Count
+    startTime: Seconds | None = None
     address: str = ""
     host: str = ""
     status: int | None = None

@@ -110,8 +110,8 @@ def _of_result(data: Mapping[str, Any]) -> dict[str, Value]:
 def result_of_document(data: Mapping[str, Any]) -> Result:
     """The result of a document that :func:`postbeat.plain.result_as_data` wrote.
 
-    What the document does not have is as it is by default: when the attempts began is reckoned from their
-    lengths.
+    What the document does not have is as it is by default. Where it does not say when an attempt began, it is
+    taken to have begun as the one before it ended, and the last one to have ended with the poll.
 
     Raises:
         DocumentError: it is no such document.
@@ -201,6 +201,7 @@ def _attempts(document: ResultDocument) -> Iterator[Attempt]:
     times = {name: _us(time_s) for name in names if (time_s := getattr(document, name)) is not None}
     began_us = _us(document.at) - sum(_us(part.totalTime) for part in document.attempts)
     for index, part in enumerate(document.attempts):
+        began_us = began_us if part.startTime is None else _us(part.startTime)
         last = index == len(document.attempts) - 1
         replies = [stage.reply for stage in part.stages if stage.reply and stage.name != "quit"]
         yield Attempt(

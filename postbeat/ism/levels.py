@@ -6,9 +6,9 @@ this one has no arrow, and its levels are Good, Marginal and Failed. What reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from postbeat.classification import Classification
+from postbeat.classification import Classification, NeverFits
 from postbeat.elements import ITEM_LIMIT
 
 
@@ -27,8 +27,10 @@ def text_of(classification: Classification) -> str:
     return f"{conditions} {classification.level.capitalize()}"
 
 
-def parse_all(text: str) -> tuple[Classification, ...]:
+def parse_all(text: str, unfit: Callable[[str, NeverFits], None] | None = None) -> tuple[Classification, ...]:
     """The classifications of a text in their order; each ends at a ``;`` outside quotes, or with its line.
+
+    ``unfit`` takes statements that fit no result here, with the reason; without it they are errors, too.
 
     Raises:
         ValueError: some are none, or they are too many; the message has a line for each, with its number.
@@ -41,6 +43,9 @@ def parse_all(text: str) -> tuple[Classification, ...]:
         try:
             found.append(parse(statement.strip()))
         except ValueError as error:
+            if unfit is not None and isinstance(error, NeverFits):
+                unfit(statement.strip(), error)
+                continue
             wrong.append(f"statement {number}: {error}")
     if wrong:
         raise ValueError("\n".join(wrong))

@@ -203,8 +203,7 @@ def window(data: bytes) -> None:
     with suppress(ValueError):
         found = Window.parse(data.decode("utf-8", "replace"))
         assert Window.parse(str(found)) == found
-        bounds = found.bounds(SENT_US)
-        assert bounds is None or bounds[0] <= SENT_US < bounds[1]
+        found.covers(SENT_US)
 
 
 def stored_figures(data: bytes) -> None:
@@ -456,6 +455,8 @@ TARGETS: Mapping[str, Target] = {
             b'array a;\ntable t = {{"x","1"},{"y","2"}} default = "0"\n'
             b'foreach (e in $*) { a[e] = $e }\n@Summary = lookup($monitor, t) + "b" * 2\n',
             b'switch (int($serviceLevel) % 2) { case "1" | "3": discard default: @Type = 1 - -2 }\n',
+            b'table t = {{-1, "x"}} default = -2.5\r@A = nvp_add($a, "b", 1) # no pairs\r\n'
+            b"switch ($b) { case -1 | - 2.5: @B = $a%b }",
             b'if (regmatch($message, "^5(.*)") && !exists(@A)) { [$a, @B] = scanformat($message, "%d %s") }',
         ),
         frames=(),  # a file of statements is read in seconds, its size is limited, and a run has its limits

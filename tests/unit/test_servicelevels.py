@@ -200,7 +200,7 @@ def test_every_operand_is_measured_in_exactly_the_results_that_are_said_to_have_
         never: Any = 1e14 if operand.kind is OperandKind.NUMBER else '"no such thing"'
         sign = "!=" if operand.kind is OperandKind.NUMBER else "!contains"
         (rule,) = rules(f"side = REMOTE and {name} {sign} {never} -> GOOD")
-        grade = level_of((rule,), FULL[phase], Standing(Level.GOOD, AT_US), 1)
+        grade = level_of((rule,), FULL[phase], Standing(Level.GOOD, AT_US), 1, 1)
         assert (grade.rule is rule) is (phase in operand.phases), name
 
 
@@ -325,15 +325,37 @@ def test_without_retests_there_is_no_count() -> None:
     assert common_as_data(result)["consecutiveFailures"] is None
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["consecutiveFailures < 3 -> MARGINAL"],
+        ["consecutiveFailures <= 2 Marginal", "consecutiveFailures > 2 Failed"],
+        ["consecutiveFailures < 3 and status = 550 -> MARGINAL", "status = 550 -> FAILED"],
+    ],
+)
+def test_a_rule_on_the_count_of_failures_does_not_end_the_retests(texts: list[str]) -> None:
+    judge = Judge(rules(*texts), 3)
+    levels = []
+    for _ in range(4):
+        assert judge.fails(REFUSED)
+        levels.append(judge.graded(REFUSED).level)
+    assert levels == [Level.MARGINAL, Level.MARGINAL, Level.FAILED, Level.FAILED]
+    assert judged([REFUSED, SENT], 3, *texts).level is Level.GOOD
+
+
 def test_a_rule_may_ask_how_many_attempts_failed() -> None:
-    text = "consecutiveFailures < 2 -> MARGINAL"
-    assert judged([REFUSED], 3, text).level is Level.MARGINAL
-    assert not Judge(rules(text), 3).fails(REFUSED)
+    assert judged([REFUSED], 3, "consecutiveFailures < 2 -> MARGINAL").level is Level.MARGINAL
     above = judged([REFUSED, REFUSED], 3, "consecutiveFailures >= 2 -> MARGINAL")
     assert (above.level, above.message) == (
         Level.MARGINAL,
         f"{REFUSED.message}; consecutiveFailures 2 >= 2: MARGINAL",
     )
+
+
+@pytest.mark.parametrize("retests", [0, 3])
+def test_a_rule_may_ask_how_many_retests_there_would_be(retests: int) -> None:
+    assert judged([SENT], retests, f"failureRetests = {retests} -> MARGINAL").level is Level.MARGINAL
+    assert judged([SENT], retests, f"failureRetests != {retests} -> MARGINAL").level is Level.GOOD
 
 
 def test_a_result_of_a_check_is_judged_again_once_it_is_whole() -> None:

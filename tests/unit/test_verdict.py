@@ -16,7 +16,7 @@ FRESH = [GOOD, MARGINAL, FAILED]
 SEVERITY = [Verdict.GOOD, Verdict.DEGRADED, Verdict.FAILED]
 
 names = st.text(alphabet="abc-", min_size=1, max_size=3)
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 quorums = st.sampled_from(["any", "majority", "all"]) | st.integers(1, 99)
 anything = st.dictionaries(names, st.sampled_from(Level), max_size=9)
 fresh_ones = st.dictionaries(names, st.sampled_from(FRESH), min_size=1, max_size=9)

@@ -143,7 +143,7 @@ def test_by_default_the_mailbox_server_and_the_host_that_delivered_are_trusted()
     assert own_names([], "imap.test") == ("imap.test",)
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.lists(PIECES.map("mx.test;".__add__) | PIECES | st.text(), max_size=3))
 @example(['mx.test;dkim=pass reason="\\'])
 @example(["mx.test;dkim=pass reason=\ud800\0"])
@@ -158,7 +158,7 @@ def test_whatever_the_fields_say_verdicts_are_few_printable_and_bounded(values: 
             assert len(text) <= TEXT_LIMIT
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(PIECES)
 def test_no_text_in_a_comment_or_in_quotes_is_a_result(text: str) -> None:
     hidden = text.replace("\\", "").replace('"', "").replace("(", "").replace(")", "")
