@@ -142,7 +142,7 @@ class AlertEvent:
     id: str = ""
 
 
-# Field -> attribute. What rules give for one of _OURS is not taken.
+# Field -> attribute. What rules give for one of OURS is not taken.
 _TEXTS: Mapping[str, str] = {
     "Identifier": "identifier",
     "Node": "node",
@@ -159,8 +159,8 @@ _TIMES: Mapping[str, str] = {
     "LastOccurrence": "last_occurrence_us",
     "StateChange": "state_change_us",
 }
-_OURS = frozenset({"Tally", "StateChange", "InternalLast", "Element", "Region", "PollId", "Details"})
-_TYPED = frozenset(_COLUMNS) | frozenset(_TIMES) | _OURS
+OURS = frozenset({"Tally", "StateChange", "InternalLast", "Element", "Region", "PollId", "Details"})
+_TYPED = frozenset(_COLUMNS) | frozenset(_TIMES) | OURS
 # The columns that rules can have updated. The Summary is taken over in any case, and is no news.
 _UPDATABLE = {name: it for name, it in _COLUMNS.items() if name not in ("Identifier", "Summary")}
 

@@ -1,4 +1,4 @@
-"""Keeps a site running: what ends by itself is started again, and a region that is new gets a worker."""
+"""Keeps a site running: what ends by itself is started again, and workers follow the profile's regions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from postbeat import profile as profiles
-from postbeat.embedded.processes import Child, EmbeddedError, Processes
+from postbeat.embedded.processes import Child, EmbeddedError, Processes, nap
 from postbeat.embedded.site import Site
 from postbeat.profile import Profile, ProfileError
 
@@ -49,31 +49,60 @@ class Keeper:
         self._fingerprint = profiles.fingerprint(profile)
         self.profile: Profile = profiles.load(profile)
         self._running: dict[str, Child] = {}
+        self._leaving: dict[str, float] = {}  # those that were asked to end, and until when they may run
         self._pauses: dict[str, tuple[float, float]] = {}  # name -> not before, and the pause after that
 
     def tend(self) -> None:
-        """Starts what should run and does not; to be called a few times in a second.
+        """Starts what should run and does not, and has what should not run end; it waits for nothing.
+
+        To be called a few times in a second.
 
         Raises:
             EmbeddedError: something ended that is not ours to start again.
         """
         self._reload()
-        for name, start in self._wanted().items():
-            child = self._running.get(name)
-            if child is not None and child.exit_code is not None:
-                self._report(f"{child.how_it_ended()}\nIt is started again.")
-                self._processes.end(child)
-                del self._running[name]
+        for child in self._processes.poll():
+            self._forget(child)
+        wanted = self._wanted()
+        self._let_go(self._running.keys() - wanted.keys())
+        for name, start in wanted.items():
             if name not in self._running:
                 self._start(name, start)
-        for child in self._processes.poll():
-            raise EmbeddedError(child.how_it_ended())
 
-    def end(self) -> None:
-        """Ends what it has started, beat first, so that no new poll finds its worker gone."""
-        for name in ("beat", *(name for name in self._running if name != "beat")):
-            if name in self._running:
-                self._processes.end(self._running.pop(name))
+    def end(self, meanwhile: Callable[[], object] = nap) -> None:
+        """Ends what it has started: beat first, so that no new poll finds its worker gone, then the others.
+
+        ``meanwhile`` is called again and again until they have ended. What it raises, and another Ctrl-C,
+        kills those that are left.
+        """
+        first = [child for name, child in self._running.items() if name == "beat"]
+        others = [child for name, child in self._running.items() if name != "beat"]
+        self._running.clear()
+        try:
+            self._processes.end(*first, meanwhile=meanwhile)
+            self._processes.end(*others, meanwhile=meanwhile)
+        finally:
+            for child in others:
+                child.kill()
+
+    def _forget(self, child: Child) -> None:
+        """Takes note that a child has ended."""
+        if self._running.get(child.name) is not child:
+            raise EmbeddedError(child.how_it_ended())
+        if self._leaving.pop(child.name, None) is None:
+            self._report(f"{child.how_it_ended()}\nIt is started again.")
+        self._processes.end(child)
+        del self._running[child.name]
+
+    def _let_go(self, names: Set[str]) -> None:
+        """Asks these to end, once, and kills those that were asked and take too long."""
+        now_s = time.monotonic()
+        for name in names - self._leaving.keys():
+            self._running[name].ask()
+            self._leaving[name] = now_s + self._running[name].grace_s
+        for name, until_s in self._leaving.items():
+            if now_s > until_s:
+                self._running[name].kill()
 
     def _wanted(self) -> dict[str, Callable[[], Child]]:
         wanted: dict[str, Callable[[], Child]] = {

@@ -23,6 +23,11 @@ _WAIT_S = 0.02  # between two looks whether a child is ready
 _Value = TypeVar("_Value")
 
 
+def nap() -> None:
+    """Lets a moment pass."""
+    time.sleep(_WAIT_S)
+
+
 class EmbeddedError(Exception):
     """Something that runs on this machine for us could not be started; the message is for the user."""
 
@@ -86,11 +91,15 @@ class Child:
                 raise EmbeddedError(self._with_last_lines(late))
             time.sleep(_WAIT_S)
 
-    def end(self) -> None:
-        """Asks it to end, and after the grace time kills it. Nothing of its session is left behind."""
+    def ask(self) -> None:
+        """Asks it to end, and does not wait for that."""
         if not self._reap(0):
             os.kill(self.pid, self.stop_signal)
-            self._reap(self.grace_s)
+
+    def end(self) -> None:
+        """Asks it to end, and after the grace time kills it. Nothing of its session is left behind."""
+        self.ask()
+        self._reap(self.grace_s)
         self.kill()
 
     def kill(self) -> None:
@@ -185,13 +194,24 @@ class Processes:
         return child
 
     def poll(self) -> list[Child]:
-        """The children that ended without being asked to."""
+        """The children that have ended, but by :meth:`end`."""
         return [child for child in self._children if child.exit_code is not None]
 
-    def end(self, child: Child) -> None:
-        """Ends this one, and forgets it."""
-        child.end()
-        self._children.remove(child)
+    def end(self, *children: Child, meanwhile: Callable[[], object] = nap) -> None:
+        """Ends these at the same time, and forgets them; calls ``meanwhile`` again and again until they have.
+
+        What that raises, and another Ctrl-C, kills those that are left.
+        """
+        try:
+            for child in children:
+                child.ask()
+            deadline_s = time.monotonic() + max((child.grace_s for child in children), default=0)
+            while any(child.exit_code is None for child in children) and time.monotonic() < deadline_s:
+                meanwhile()
+        finally:
+            for child in children:
+                child.kill()
+                self._children.remove(child)
 
     def after_stop(self, callback: Callable[[], object]) -> None:
         """Has the callback called once all children have ended, the last one given first."""

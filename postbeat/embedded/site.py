@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postbeat.embedded.processes import Child, Processes
-from postbeat.settings import PREFIX
+from postbeat.settings import PREFIX, load
 
 HOST = "127.0.0.1"  # where the page can be reached
+
+_GRACE_S = 15.0
+_AFTER_GRACE_S = 10.0  # what a worker needs at most to end, once its polls have had their grace time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,14 @@ class Site:
     workers: str = "worker"
 
     def worker(self, region: str, name: str = "") -> Child:
-        """A worker for a region; ``name`` tells several of one region apart."""
+        """A worker for a region; ``name`` tells several of one region apart.
+
+        Raises:
+            SettingsError: what is set in its environment is not valid.
+        """
         name = name or f"{self.workers}-{region}"
-        return self._start(name, ["worker", "--region", region, "--name", name])
+        grace_s = load(self.environment()).grace + _AFTER_GRACE_S
+        return self._start(name, ["worker", "--region", region, "--name", name], grace_s)
 
     def beat(self, profile: Path, name: str = "beat") -> Child:
         """A beat for a profile."""
@@ -53,12 +61,11 @@ class Site:
         own = {f"{PREFIX}REDIS_URL": self.redis_url, f"{PREFIX}KEY": self.key}
         return {**inherited, **self.settings, **own}
 
-    def _start(self, name: str, arguments: list[str]) -> Child:
+    def _start(self, name: str, arguments: list[str], grace_s: float = _GRACE_S) -> Child:
         return self.processes.start(
             name,
             [sys.executable, "-P", "-m", "postbeat", *arguments],
             env=self.environment(),
             log=self.folder / f"{name}.log",
-            # A warm shutdown: polls that are under way may take their attempts' time.
-            grace_s=15.0,
+            grace_s=grace_s,
         )

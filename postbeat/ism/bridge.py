@@ -67,7 +67,7 @@ class Bridge:
         self._known_to: Place | None = None  # the levels are those of the results up to here
         self._place: Place | None = None  # None while another bridge has the lease
         self._batch: _Batch | None = None  # not yet known to be in the table
-        self._announced: list[Occurrence] = []  # the same
+        self._announced: list[Occurrence] = []  # the same, of the monitor itself
         self._renew_at_us = 0
         self._stands_by = self._away = False
 
@@ -87,6 +87,7 @@ class Bridge:
 
         def forward() -> bool:
             nonlocal done
+            self._publish()
             if not self._renewed():
                 return False
             done = self._forward(wait_s)
@@ -97,9 +98,12 @@ class Bridge:
         return done
 
     def announce(self, text: str) -> None:
-        """Has the rules see that the monitor begins (RUNNING) or ends (GOING_DOWN), as soon as it can be."""
+        """Has the rules see that the monitor begins (RUNNING) or ends (GOING_DOWN), also where it stands by.
+
+        What they make of it comes to the table at once, or with the first :meth:`step` when Redis answers.
+        """
         self._announced += self.lane.watched(text, self._around, time.time_ns() // 1000)
-        self._guarded(lambda: self._place is not None and self._forward(0) >= 0)
+        self._guarded(self._publish)
 
     def close(self) -> None:
         """Gives its place to another, and closes the connections. Log and datalog stay open."""
@@ -124,6 +128,12 @@ class Bridge:
             self._away = False
             self.lane.tell("WARNING", "Redis answers again")
         return answer
+
+    def _publish(self) -> bool:
+        if self._announced:
+            self._store.announce(self._announced)
+            self._announced = []
+        return True
 
     # --- the place in the stream ---
 
@@ -161,7 +171,8 @@ class Bridge:
         now_us = self._steady_us()
         if now_us >= self._renew_at_us:
             if not self._store.renew():
-                return self._lost()
+                self._lost()
+                return self._acquire()  # nobody may have taken it
             self._renew_at_us = now_us + RENEW_US
         return True
 
@@ -173,8 +184,6 @@ class Bridge:
     def _forward(self, wait_s: float) -> int:
         if self._place is None:
             return 0
-        if self._batch is None and self._announced:
-            self._batch = _Batch(self._place, self._place, self._announced, 0)
         if self._batch is None:
             page = self._stream.read(self._place)
             if not page.results and wait_s:
@@ -190,12 +199,10 @@ class Bridge:
         try:
             self._store.apply(str(batch.before), str(batch.behind), batch.occurrences)
         except LeaseLostError:
-            done = batch.before != batch.behind and self._store.cursor() == str(batch.behind)
+            done = self._store.cursor() == str(batch.behind)
             if not (self._store.renew() and done):
                 self._lost()
                 return 0
-        if batch.occurrences is self._announced:
-            self._announced = []
         self._place, self._batch = batch.behind, None
         return batch.results
 

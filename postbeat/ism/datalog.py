@@ -6,7 +6,6 @@ ours, and docs/ism-files.md describes it. :mod:`postbeat.ism.datalogfile` says h
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
@@ -18,11 +17,9 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from postbeat.ism.datalogfile import ENTRY_LIMIT, HEAD, HEAD_LIMIT, DatalogError, Known, add
+from postbeat.ism.datalogfile import ENTRY_LIMIT, HEAD, HEAD_LIMIT, DatalogError, Known, Tell, add, silent
 from postbeat.ism.datalogformat import DEFAULT, Format, xml_text
 from postbeat.ism.values import Value
-
-log = logging.getLogger(__name__)
 
 KEEP_DAYS = 30
 
@@ -51,8 +48,8 @@ class Datalog:
     ``format`` may be replaced at any time, and is that of the entries from then on. Files of days that are
     more than ``keep_days`` before the newest result, or before ``now_s()``, are removed, and nothing else is.
 
-    Nothing here raises for the files' sake: entries that cannot be written are counted (``lost``). The first
-    of them is logged, and how many there were as soon as its element's file can be written again.
+    Nothing here raises for the files' sake: entries that cannot be written are counted (``lost``). ``tell``
+    hears of the first of them, and how many there were as soon as its element's file can be written again.
 
     Raises:
         ValueError: ``keep_days`` is less than 1.
@@ -65,6 +62,7 @@ class Datalog:
         format: Format = DEFAULT,
         keep_days: int = KEEP_DAYS,
         now_s: Callable[[], float] = time.time,
+        tell: Tell = silent,
     ) -> None:
         if keep_days < 1:
             raise ValueError("files of the datalog are kept for one day or more")
@@ -73,7 +71,7 @@ class Datalog:
         self._root = Path(os.path.abspath(folder))
         self._profile = profile
         self._keep_days = keep_days
-        self._now_s = now_s
+        self._now_s, self._tell = now_s, tell
         self._newest = date.min
         self._known: OrderedDict[Path, Known] = OrderedDict()
         self._keys = 0
@@ -128,11 +126,11 @@ class Datalog:
         known = self._known.pop(path, None)
         self._keys -= len(known.keys) if known is not None else 0
         try:
-            known = add(path, head, key, entry, known)
+            known = add(path, head, key, entry, known, self._tell)
         except FileNotFoundError:  # its folder, as the file itself is made
             for folder in (path.parent.parent, path.parent):
                 folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-            known = add(path, head, key, entry, None)
+            known = add(path, head, key, entry, None, self._tell)
         self._known[path] = known
         self._keys += len(known.keys)
         while self._keys > _KEYS_LIMIT and len(self._known) > 1:
@@ -142,7 +140,7 @@ class Datalog:
     def _missed(self, element: str, path: Path, error: OSError | DatalogError) -> None:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if all(trouble.why != why for trouble in self._troubles.values()):
-            log.error("cannot write the datalog %s: %s", path, why)
+            self._tell("ERROR", f"cannot write the datalog {path}: {why}")
         trouble = self._troubles.setdefault(element, _Trouble(why))
         trouble.why = why
         trouble.missing += 1
@@ -150,20 +148,16 @@ class Datalog:
 
     def _written(self, element: str) -> None:
         if (trouble := self._troubles.pop(element, None)) is not None:
-            log.warning(
-                "the datalog of %s is written again; entries missing: %d (%s)",
-                element,
-                trouble.missing,
-                trouble.why,
-            )
+            missing = f"entries missing: {trouble.missing} ({trouble.why})"
+            self._tell("WARNING", f"the datalog of {element} is written again; {missing}")
 
     def _sweep(self, day: date) -> None:
         """Remove what is too old, once for each new day."""
-        if day <= self._newest:
-            return
-        self._newest = day
-        # A result of the far future, as of a wrong clock, must not make everything old.
+        # A result of the far future, as of a wrong clock, must neither make everything old nor keep it.
         today = min(day, datetime.fromtimestamp(self._now_s(), UTC).date())
+        if today <= self._newest:
+            return
+        self._newest = today
         oldest = _compact(date.fromordinal(max(today.toordinal() - self._keep_days, 1)))
         for path in [path for path in self._known if path.stem < oldest]:
             self._keys -= len(self._known.pop(path).keys)
@@ -171,7 +165,7 @@ class Datalog:
             try:
                 _remove_old(folder, oldest)
             except OSError as error:
-                log.warning("cannot remove old files of the datalog in %s: %s", folder, error.strerror)
+                self._tell("WARNING", f"cannot remove old files of the datalog in {folder}: {error.strerror}")
 
 
 def safe_name(text: str) -> str:

@@ -29,17 +29,14 @@ the entry begins, and the document has one entry more::
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 PAGE_BYTES = 4096
 
@@ -57,6 +54,13 @@ _ENTRY = re.compile(rb' *<\?next --><entry id="([^"<>\n\0]*)" at=[^\n\0]*(?:/>|<
 _FILE_MODE = 0o640
 _TRIES = 100  # for the lock, which is held for microseconds
 _TRY_S = 0.005
+
+
+Tell = Callable[[str, str], object]  # takes the name of a level, and what should be known
+
+
+def silent(level: str, text: str) -> None:
+    """Tells nobody."""
 
 
 class DatalogError(Exception):
@@ -77,7 +81,7 @@ class Known:
     keys: set[int]
 
 
-def add(path: Path, head: bytes, key: str, entry: bytes, known: Known | None) -> Known:
+def add(path: Path, head: bytes, key: str, entry: bytes, known: Known | None, tell: Tell = silent) -> Known:
     """Add an entry to a file, unless one with its key is there already.
 
     A file that is missing begins with ``head``; one that is damaged is set right beforehand, and kept as it
@@ -89,6 +93,7 @@ def add(path: Path, head: bytes, key: str, entry: bytes, known: Known | None) ->
         key: what tells the entry from every other in the file; it is its ``id``.
         entry: the XML of the entry, on one line.
         known: what this function returned for the file, or None.
+        tell: is told of a file that was damaged.
 
     Raises:
         OSError: it cannot be written.
@@ -99,11 +104,12 @@ def add(path: Path, head: bytes, key: str, entry: bytes, known: Known | None) ->
         if known is None or known.stamp != _stamp(fd):
             known, is_whole = _read(fd)
         if not is_whole:
-            _mend(fd, path, known.end)
+            kept = _mend(fd, path, known.end)
+            tell("WARNING", f"{path} was damaged; what could not be read of it is in {kept}")
         elif hash(key) not in known.keys:
             _append(fd, entry, known)
             known.keys.add(hash(key))
-    return known if is_whole else add(path, head, key, entry, None)
+    return known if is_whole else add(path, head, key, entry, None, tell)
 
 
 def _append(fd: int, entry: bytes, known: Known) -> None:
@@ -219,8 +225,8 @@ def _read(fd: int) -> tuple[Known, bool]:
     return Known(_stamp(fd), at, size, keys), is_whole
 
 
-def _mend(fd: int, path: Path, end: int) -> None:
-    """Put another file in the place of one that is damaged behind an offset, and keep that one."""
+def _mend(fd: int, path: Path, end: int) -> str:
+    """Put another file in the place of one that is damaged behind an offset. Returns where it is kept."""
     new = _new(path, os.pread(fd, end, 0) + _END)
     try:
         kept = next(_kept(path))
@@ -228,7 +234,7 @@ def _mend(fd: int, path: Path, end: int) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(new)
-    log.warning("%s was damaged; what could not be read of it is in %s", path, kept)
+    return kept
 
 
 def _kept(path: Path) -> Iterator[str]:

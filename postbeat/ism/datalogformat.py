@@ -167,8 +167,10 @@ def _reference(code: int) -> str:
 
 
 def _cut(value: Value, length: int) -> str:
+    if isinstance(value, float):
+        return repr(value)  # with an exponent where it is very small or great: it must not be long
     text = as_text(value)
-    return text if not isinstance(value, str) or len(text) <= length else f"{text[:length]}..."
+    return text if isinstance(value, int) or len(text) <= length else f"{text[:length]}..."
 
 
 def _instant(at_us: int) -> str:

@@ -31,7 +31,9 @@ _AS_IT_IS = {str(AuthenticationType.NONE): "NONE", str(LoginType.APOP): "APOP"}
 class Surroundings:
     """What a result does not say of itself; what is empty or None is not known.
 
-    ``last_level`` is that of the pair's previous result of the same phase, for results that do not tell.
+    ``monitor_region`` is the only region that the monitor probes from, "" where it is none or all.
+    ``last_level`` is that of the pair's previous result of the same phase. What a result itself tells is the
+    level when its poll began; other polls may have ended since.
     ``element`` is the one that was polled, as the profile has it; ``mailbox`` the one by which the mailbox of
     a read was read.
     """
@@ -43,6 +45,7 @@ class Surroundings:
     last_level: Level | None = None
     element: AnyElement | None = None
     mailbox: Imap4Element | Pop3Element | None = None
+    monitor_region: str = ""
 
 
 NOTHING_AROUND = Surroundings()
@@ -84,9 +87,7 @@ def _printable(text: str) -> str:
 def _common(result: Result, around: Surroundings) -> _Found:
     common = plain.common_as_data(result)
     host = common["monitorHost"] or around.monitor_host
-    last, fault, element = common["lastServiceLevel"], result.fault, around.element
-    if last is None and around.last_level is not None:
-        last = plain.LEVEL_NUMBERS[around.last_level]
+    last, fault, element = around.last_level, result.fault, around.element
     described = common["description"] if result.phase in _POLLED else None
     return {
         "message": result.message,
@@ -101,7 +102,7 @@ def _common(result: Result, around: Surroundings) -> _Found:
         "time": result.at_us // 1_000_000,
         "startTime": result.attempts[0].started_at_us // 1_000_000 if result.attempts else None,
         "serviceLevel": common["serviceLevel"],
-        "lastServiceLevel": last,
+        "lastServiceLevel": common["lastServiceLevel"] if last is None else plain.LEVEL_NUMBERS[last],
         "pollInterval": _whole(element.poll) if element is not None else None,
         "datalogPath": around.datalog_path,
         "monitorHost": host,

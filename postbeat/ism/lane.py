@@ -64,8 +64,10 @@ class Lane:
     def watched(self, text: str, around: Surroundings, at_us: int) -> list[Occurrence]:
         """What the rules make of the monitor's own RUNNING or GOING_DOWN.
 
-        As of OMNIbus's probes, ``@Manager`` is ``ProbeWatch`` then, and ``@Summary`` the text.
+        As of OMNIbus's probes, ``@Manager`` is ``ProbeWatch`` then, and ``@Summary`` the text. ``@AlertKey``
+        tells monitors of several regions on one host apart.
         """
+        region = around.monitor_region
         self.say("INFO", text)
         elements: dict[str, Value] = {
             "message": text,
@@ -76,6 +78,7 @@ class Lane:
             "host": around.monitor_host,
             "monitorHost": around.monitor_host,
             "time": at_us // 1_000_000,
+            **({"region": region} if region else {}),
         }
         is_running = text == RUNNING
         fields: dict[str, Value] = {
@@ -83,7 +86,7 @@ class Lane:
             "Agent": str(self.monitor),
             "Node": around.monitor_host,
             "AlertGroup": f"{self.monitor.upper()} monitor",
-            "AlertKey": around.profile,
+            "AlertKey": f"{around.profile}@{region}" if region else around.profile,
             "Summary": text,
             "Severity": 1 if is_running else 5,
             "Type": 2 if is_running else 1,
@@ -130,13 +133,14 @@ class Lane:
             outcome = self._run(self._own, elements, fields)
         self.properties.update(outcome.properties)
         agent = str(self.monitor)
-        return [
-            Occurrence(
-                alert_of(event.fields, event.details, at_us=at_us, pair=pair, poll=poll, agent=agent),
-                event.update_on_dedup,
+        occurrences: list[Occurrence] = []
+        for event in outcome.events:
+            target = {"Target": event.target} if event.target else {}
+            alert = alert_of(
+                {**target, **event.fields}, event.details, at_us=at_us, pair=pair, poll=poll, agent=agent
             )
-            for event in outcome.events
-        ]
+            occurrences.append(Occurrence(alert, event.update_on_dedup | target.keys()))
+        return occurrences
 
     def _run(self, rules: Program, elements: Mapping[str, Value], fields: Mapping[str, Value]) -> Outcome:
         outcome = rules.run(elements, self.properties, fields=fields)

@@ -74,11 +74,6 @@ class LogFile:
         self.close()
 
     @property
-    def handler(self) -> logging.Handler:
-        """What brings the records of loggers into this file."""
-        return self._handler
-
-    @property
     def lost(self) -> int:
         """Lines that could not be written since the last one that could."""
         return self._handler.lost

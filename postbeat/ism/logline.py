@@ -88,7 +88,7 @@ def _field(value: Value) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Makes the line of a record, of ours or of any logger."""
+    """Makes the line of a record."""
 
     def __init__(self, monitor: str) -> None:
         super().__init__()
@@ -101,8 +101,6 @@ class LineFormatter(logging.Formatter):
         level = _NAMES[min(max(record.levelno // 10 * 10, logging.DEBUG), logging.FATAL)]
         about = getattr(record, "about", "") or self._monitor
         text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
         if len(text) > TEXT_LIMIT:
             text = f"{text[:TEXT_LIMIT]} [cut]"
         return f"{at}.{at_us // 1_000 % 1_000:03d}Z {level} {about}: {escaped(text)}"

@@ -100,10 +100,10 @@ def regions_of(monitor: Kind, region: str, profile: Profile) -> set[str]:
     return found & {region} if region else found
 
 
-def surroundings(profile: str) -> Surroundings:
-    """What results do not say: the profile's name, and the host that the monitor runs on."""
+def surroundings(profile: str, region: str = "") -> Surroundings:
+    """What results do not say: the profile's name, the host that the monitor runs on, and its only region."""
     host = socket.gethostname()  # as workers have it; and no name server is asked
-    return Surroundings(profile=profile, monitor_host=host, monitor_domain=host.partition(".")[2])
+    return Surroundings(profile, host, host.partition(".")[2], monitor_region=region)
 
 
 def run(plan: Plan, signals: Signals, report: Callable[[str], None]) -> None:
@@ -119,11 +119,11 @@ def run(plan: Plan, signals: Signals, report: Callable[[str], None]) -> None:
         site = Site(processes, plan.folder, url, plan.key, settings, f"worker-{plan.monitor}")
         regions = partial(regions_of, plan.monitor, plan.region)
         keeper = Keeper(processes, site, plan.profile, report, {}, regions)
-        around = surroundings(plan.profile.stem)
+        around = surroundings(plan.profile.stem, plan.region)
         bridges = [Bridge(url, lane, around, lambda: keeper.profile) for lane in plan.lanes]
         try:
             _attend(bridges, signals, keeper.tend, plan.reload)
-            keeper.end()
+            keeper.end(partial(_step, bridges))
             _finish(bridges)
         finally:
             for bridge in bridges:
@@ -160,9 +160,13 @@ def _attend(
         if signals.reloading:
             signals.reloading = False
             reload()
-        # All read the same stream: what ends the wait of one is there for the others.
-        for number, bridge in enumerate(bridges):
-            bridge.step(0 if number else STEP_S)
+        _step(bridges)
+
+
+def _step(bridges: Sequence[Bridge]) -> None:
+    # All read the same stream: what ends the wait of one is there for the others.
+    for number, bridge in enumerate(bridges):
+        bridge.step(0 if number else STEP_S)
 
 
 def _finish(bridges: Sequence[Bridge]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from postbeat.ism.datalog import Datalog
@@ -19,11 +19,31 @@ from postbeat.ism.values import Value
 from postbeat.model import Kind, Phase
 
 OutfitErrors = (PropsError, RulesErrors, LogFileError, FormatError)
-_LOGGER = logging.getLogger("postbeat.ism")
 _OF_DATALOG = ("Datalog", "DatalogDir", "DatalogKeepDays")
 _OF_LOG = ("MessageLog", "MessageLevel", "MaxLogFileSize", "MaxLogFiles")
 
 Found = Mapping[str, Resolved]
+
+
+@dataclass
+class _Part:
+    """A lane, how its properties are loaded, and those that it has."""
+
+    lane: Lane
+    load: Callable[[], Found]
+    found: Found
+
+    def rules(self, found: Found) -> Reloader:
+        """The rules that properties name."""
+        if _differ(self.found, found, ("RulesFile",)):
+            return _rules(self.lane.monitor, found)
+        return self.lane.rules
+
+    def take(self, found: Found, rules: Reloader, log: LogFile | None, datalog: Datalog | None) -> None:
+        """Has the lane use these from now on."""
+        self.found = found
+        self.lane.properties = _values(found)
+        self.lane.rules, self.lane.log, self.lane.datalog = rules, log, datalog
 
 
 class Outfit:
@@ -39,73 +59,72 @@ class Outfit:
     def __init__(
         self, monitor: Kind, load: Callable[[], Found], profile: str, report: Callable[[str], None]
     ) -> None:
-        self._monitor, self._load, self._profile, self._report = monitor, load, profile, report
-        self.found = load()
-        self._beside: list[Lane] = []
-        self._handler: logging.Handler | None = None
+        self._profile, self._report = profile, report
+        found = load()
         self.lane = Lane(
             monitor,
-            _rules(monitor, self.found),
+            _rules(monitor, found),
             report,
-            _values(self.found),
-            self._opened(self.found),
-            _datalog(self.found, profile),
+            _values(found),
+            _log(monitor, found),
+            self._datalog(found),
         )
+        self._parts = [_Part(self.lane, load, found)]
 
     @property
     def lanes(self) -> list[Lane]:
         """All lanes, the monitor's own first."""
-        return [self.lane, *self._beside]
+        return [part.lane for part in self._parts]
 
-    def add(self, monitor: Kind, found: Found, phases: frozenset[Phase]) -> None:
+    def add(self, monitor: Kind, load: Callable[[], Found], phases: frozenset[Phase]) -> None:
         """A lane for some results of another monitor, beside: it shares log and datalog.
 
         Raises:
-            RulesErrors: the rules of that monitor are not valid.
+            PropsError, RulesErrors: properties or rules of that monitor are not valid.
         """
-        rules, lane = _rules(monitor, found), self.lane
-        self._beside.append(
-            Lane(monitor, rules, self._report, _values(found), lane.log, lane.datalog, phases)
-        )
+        found, own = load(), self.lane
+        rules, values = _rules(monitor, found), _values(found)
+        lane = Lane(monitor, rules, self._report, values, own.log, own.datalog, phases)
+        self._parts.append(_Part(lane, load, found))
 
     def reload(self) -> None:
         """Reads properties and rules again, and opens the log anew. What is not valid changes nothing."""
-        lane = self.lane
+        lane, before = self.lane, self._parts[0].found
         lane.reopen()
         try:
-            found = self._load()
-            rules, datalog, form = lane.rules, lane.datalog, _format(found)
-            if datalog is None or self._differ(found, _OF_DATALOG):  # else it still knows its files
-                datalog = _datalog(found, self._profile)
-            if self._differ(found, ("RulesFile",)):
-                rules = _rules(self._monitor, found)
-            if self._differ(found, _OF_LOG):
-                before, lane.log = lane.log, self._opened(found)
-                if before is not None:
-                    before.close()
+            loaded = [part.load() for part in self._parts]
+            rules = [part.rules(found) for part, found in zip(self._parts, loaded, strict=True)]
+            found, datalog, log = loaded[0], lane.datalog, lane.log
+            form = _format(found)
+            if datalog is None or _differ(before, found, _OF_DATALOG):  # else it still knows its files
+                datalog = self._datalog(found)
+            if _differ(before, found, _OF_LOG):
+                log = _log(lane.monitor, found)
         except OutfitErrors as error:
             lane.tell("ERROR", f"The properties stay as they were:\n{error}")
         else:
-            lane.rules, lane.datalog = rules, datalog
+            if lane.log is not None and lane.log is not log:
+                lane.log.close()
             if datalog is not None:
                 datalog.format = form
-            lane.properties = _values(found)
-            self.found = found
+            for part, its, named in zip(self._parts, loaded, rules, strict=True):
+                part.take(its, named, log, datalog)
         for one in self.lanes:
-            one.log, one.datalog = lane.log, lane.datalog
             one.reload_rules()
 
-    def _opened(self, found: Found) -> LogFile:
-        """The log, which has what the datalog says of its files as well."""
-        opened = _log(self._monitor, found)
-        if self._handler is not None:
-            _LOGGER.removeHandler(self._handler)
-        self._handler = opened.handler
-        _LOGGER.addHandler(self._handler)
-        return opened
+    def _datalog(self, found: Found) -> Datalog | None:
+        if not found["Datalog"].value:
+            return None
+        folder, days = Path(_text(found, "DatalogDir")), _number(found, "DatalogKeepDays")
+        return Datalog(folder, self._profile, _format(found), days, tell=self._say)
 
-    def _differ(self, found: Found, names: Iterable[str]) -> bool:
-        return any(found[name].value != self.found[name].value for name in names)
+    def _say(self, level: str, text: str) -> None:
+        """Tells the log, whichever it is by then."""
+        self.lane.say(level, text)
+
+
+def _differ(one: Found, other: Found, names: Iterable[str]) -> bool:
+    return any(one[name].value != other[name].value for name in names)
 
 
 def _text(found: Found, name: str) -> str:
@@ -130,13 +149,6 @@ def _log(monitor: Kind, found: Found) -> LogFile:
     path, level = _text(found, "MessageLog"), _text(found, "MessageLevel")
     size, keep = _number(found, "MaxLogFileSize"), _number(found, "MaxLogFiles")
     return LogFile(Path(path) if path else None, level, size, keep, monitor)
-
-
-def _datalog(found: Found, profile: str) -> Datalog | None:
-    if not found["Datalog"].value:
-        return None
-    folder, days = Path(_text(found, "DatalogDir")), _number(found, "DatalogKeepDays")
-    return Datalog(folder, profile, _format(found), days)
 
 
 def _format(found: Found) -> Format:

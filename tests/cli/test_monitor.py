@@ -19,8 +19,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from postbeat.cli.monitor import nco_m_imap4, nco_m_pop3, nco_m_smtp
+from postbeat.cli.monitor import heeded, nco_m_imap4, nco_m_pop3, nco_m_smtp
 from postbeat.embedded.mail import MailServer
+from postbeat.ism import monitoring
+from postbeat.ism.monitoring import Plan, Signals
 from postbeat.model import Kind
 from tests.cli.conftest import Run, command, environment, profile_text
 from tests.cli.test_demo import wait_until
@@ -210,6 +212,16 @@ MISTAKES: dict[str, tuple[Kind, list[str], str]] = {
         ["-rulesfile"],
         "-rulesfile: expected a path in one line after it",
     ),
+    "an option that is misspelt, without its value": (
+        Kind.SMTP,
+        ["-sslkeypasword=canary"],
+        "no such option: -sslkeypasword; did you mean -sslkeypassword?",
+    ),
+    "an option of its own where a value is expected": (
+        Kind.SMTP,
+        ["-rulesfile", "-state", "folder"],
+        "-rulesfile: expected a path in one line after it",
+    ),
     "two profiles": (Kind.SMTP, ["one", "two"], "Got unexpected extra argument (two)"),
     "no profile": (
         Kind.SMTP,
@@ -219,7 +231,7 @@ MISTAKES: dict[str, tuple[Kind, list[str], str]] = {
     "a profile that is not there": (
         Kind.SMTP,
         ["nowhere.yaml"],
-        "the profile nowhere.yaml does not exist",
+        "nowhere.yaml:1: cannot read it: No such file or directory",
     ),
     "a properties file that is not there": (
         Kind.SMTP,
@@ -257,6 +269,45 @@ def test_what_is_wrong_with_its_files_is_said_before_anything_is_started(tmp_pat
     profile.write_text("elements: [}")
     assert f"{profile}:1" in said(Kind.SMTP, profile)
     assert not (state / "monitor-smtp" / "redis").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "redis", "lanes"),
+    [
+        (Kind.SMTP, [], ["smtp", "imap4", "pop3"]),
+        (Kind.POP3, [], ["pop3"]),
+        (Kind.SMTP, ["-redis", "redis://127.0.0.1:1/0"], ["smtp"]),
+    ],
+)
+def test_an_smtp_monitor_that_is_alone_tells_of_any_reader_that_its_profile_may_come_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind, redis: list[str], lanes: list[str]
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(monitoring, "run", lambda plan, *_: plans.append(plan))
+    profile = tmp_path / "profile.yaml"
+    element = {"name": "mail", "type": kind, "server": "127.0.0.1", "regions": ["eu"], "poll": 60}
+    reader = {} if kind is Kind.SMTP else {"username": "probe", "password": "x"}
+    profile.write_text(json.dumps({"elements": [{**element, **reader}]}))
+    code, output = alias(kind, "-state", tmp_path / "state", *redis, profile)
+    assert code == 0, output
+    assert [lane.monitor for plan in plans for lane in plan.lanes] == lanes
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [((signal.SIGTERM, signal.SIGTERM), 143), ((signal.SIGTERM, signal.SIGINT), 130)],
+)
+def test_a_second_signal_ends_it_at_once(numbers: tuple[int, int], code: int) -> None:
+    def ended() -> None:
+        signals = Signals()
+        with heeded(signals):
+            signal.raise_signal(numbers[0])
+            assert signals.ending
+            signal.raise_signal(numbers[1])
+
+    with pytest.raises(SystemExit) as raised:
+        ended()
+    assert raised.value.code == code
 
 
 def test_a_monitor_is_named_as_a_subcommand(inside: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import re
@@ -294,14 +293,16 @@ def test_a_damaged_file_is_kept_and_what_can_be_read_of_it_goes_on(
     assert datalog.lost == 0
 
 
-def test_a_damaged_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    datalog = Datalog(tmp_path, "site")
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    datalog = Datalog(tmp_path, "site", tell=lambda *said: told.append(said))
     path = datalog.append("mail", SENT, AT_US, "a")
     for number in (1, 2):
         path.write_bytes(path.read_bytes() + b"junk")
         datalog.append("mail", SENT, AT_US, f"b{number}")
-    assert caplog.messages == [
-        f"{path} was damaged; what could not be read of it is in {path}.damaged{number}" for number in (1, 2)
+    assert told == [
+        ("WARNING", f"{path} was damaged; what could not be read of it is in {path}.damaged{number}")
+        for number in (1, 2)
     ]
     assert ids(path) == ["a", "b1", "b2"]
 
@@ -315,17 +316,16 @@ def test_a_damaged_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
         b'<?xml version="1.0" encoding="UTF-8"?>\n<datalog version="2">\n</datalog>\n',
     ],
 )
-def test_a_file_that_is_not_ours_is_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, theirs: bytes
-) -> None:
-    datalog = Datalog(tmp_path, "site")
+def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, theirs: bytes) -> None:
+    told: list[tuple[str, str]] = []
+    datalog = Datalog(tmp_path, "site", tell=lambda *said: told.append(said))
     path = datalog.path_of("mail", AT_US)
     path.parent.mkdir(parents=True)
     path.write_bytes(theirs)
     datalog.append("mail", SENT, AT_US, "a")
     assert path.read_bytes() == theirs
     assert datalog.lost == 1
-    assert caplog.messages == [f"cannot write the datalog {path}: it is no datalog of ours"]
+    assert told == [("ERROR", f"cannot write the datalog {path}: it is no datalog of ours")]
 
 
 def test_nothing_is_written_through_a_link_or_into_a_pipe(tmp_path: Path) -> None:
@@ -358,25 +358,22 @@ def test_a_file_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
     assert (ids(tmp_path / "moved.xml"), ids(path)) == (["a"], ["b"])
 
 
-def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    datalog = Datalog(tmp_path / "datalogs", "site")
+def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    datalog = Datalog(tmp_path / "datalogs", "site", tell=lambda *said: told.append(said))
     (tmp_path / "datalogs").touch()
     for number in range(3):
         for element in ("mail", "other"):
             datalog.append(element, SENT, AT_US, f"k{number}")
     assert datalog.lost == 6
     path = datalog.path_of("mail", AT_US)
-    assert caplog.messages == [f"cannot write the datalog {path}: Not a directory"]
-    caplog.clear()
+    assert told == [("ERROR", f"cannot write the datalog {path}: Not a directory")]
+    told.clear()
     (tmp_path / "datalogs").unlink()
     for element in ("mail", "mail", "other"):
         datalog.append(element, SENT, AT_US, f"new@{element}")
-    assert caplog.record_tuples == [
-        (
-            "postbeat.ism.datalog",
-            logging.WARNING,
-            f"the datalog of {element} is written again; entries missing: 3 (Not a directory)",
-        )
+    assert told == [
+        ("WARNING", f"the datalog of {element} is written again; entries missing: 3 (Not a directory)")
         for element in ("mail", "other")
     ]
     assert ids(path) == ["new@mail"]
@@ -475,6 +472,16 @@ def test_a_result_of_a_wrong_clock_does_not_make_everything_old(tmp_path: Path) 
     path = datalog.append("mail", SENT, AT_US, "k")
     assert datalog.append("mail", SENT, AT_US + 5000 * DAY_US, "k").exists()
     assert path.exists()
+
+
+def test_a_result_of_a_wrong_clock_does_not_keep_what_grows_old(tmp_path: Path) -> None:
+    today_us = AT_US
+    datalog = Datalog(tmp_path, "site", keep_days=1, now_s=lambda: today_us / 1e6)
+    path = datalog.append("mail", SENT, AT_US, "k")
+    datalog.append("mail", SENT, AT_US + 5000 * DAY_US, "k")
+    today_us += 2 * DAY_US
+    datalog.append("mail", SENT, today_us, "k")
+    assert not path.exists()
 
 
 def test_a_datalog_that_keeps_nothing_is_refused(tmp_path: Path) -> None:

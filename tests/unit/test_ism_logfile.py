@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -374,16 +373,3 @@ def test_two_processes_write_and_rotate_one_log_and_every_line_is_whole_and_ther
         name: [*range(1500)] for name in "ab"
     }
     assert len(list(tmp_path.iterdir())) > 10
-
-
-def test_the_records_of_loggers_can_go_into_the_same_file(tmp_path: Path, open_log: OpenLog) -> None:
-    log = open_log(tmp_path / "smtp.log", "info")
-    logger = logging.Logger("anything")
-    logger.addHandler(log.handler)
-    logger.debug("too fine")
-    try:
-        raise KeyError("x")
-    except KeyError:
-        logger.critical("it is %s", "bad", exc_info=True)
-    (line,) = lines(tmp_path / "smtp.log")
-    assert re.fullmatch(r"\S+ FATAL smtp: it is bad\\nTraceback .*\\nKeyError: 'x'", line)
