@@ -143,22 +143,29 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Changes when a file of the profile changes: its names, times of change and sizes."""
+def fingerprint(path: Path) -> tuple[tuple[str | int, ...], ...]:
+    """Changes when a file of the profile changes: the names, inodes, sizes and times of change.
+
+    Of what cannot be looked at there is nothing in it.
+    """
     marks = []
     for file in _files(path, _Loading()):
         try:
             stat = file.stat()
         except OSError:
             continue
-        marks.append((str(file), stat.st_mtime_ns, stat.st_size))
+        marks.append((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return tuple(marks)
 
 
 def _files(path: Path, loading: _Loading) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    try:
+        if not path.is_dir():
+            return [path]
+        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    except OSError as error:
+        loading.fault(path, 1, "", f"cannot read it: {error.strerror}")
+        return []
     if not found:
         loading.fault(path, 1, "", "the folder holds no .yaml file")
     return found

@@ -15,16 +15,28 @@ _PUBLIC_MODE = 0o666  # what the umask leaves of it
 def write_text(path: Path, text: str, *, force: bool, mode: int | None = None) -> None:
     """Writes a file in UTF-8 in one step. Its mode is what the umask leaves, where none is given.
 
+    With ``force``, a link stays one, as what it leads to is written; and a file that was there keeps its
+    owner and its group, as far as we may give them.
+
     Raises:
         FileExistsError: it exists, and ``force`` is not set.
         OSError: it cannot be written.
     """
+    before = None
+    if force:
+        path = Path(os.path.realpath(path))
+        with suppress(FileNotFoundError):
+            before = path.stat()
     descriptor, place = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if before is not None:
+            for owner, group in ((-1, before.st_gid), (before.st_uid, -1)):
+                with suppress(PermissionError):
+                    os.chown(place, owner, group)
         os.chmod(place, _PUBLIC_MODE & ~_umask() if mode is None else mode)
         if force:
             os.replace(place, path)

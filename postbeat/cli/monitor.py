@@ -16,8 +16,7 @@ import click
 from postbeat import settings
 from postbeat.cli.common import explained, fail, load, say
 from postbeat.cli.properties import WRONG, WithProperties, properties_given
-from postbeat.cli.site import site_key, state_folder
-from postbeat.elements import SmtpElement
+from postbeat.cli.site import make_folder, site_key, state_folder
 from postbeat.ism import monitoring
 from postbeat.ism import props as properties
 from postbeat.ism.monitoring import Plan, Signals, regions_of
@@ -26,7 +25,6 @@ from postbeat.ism.properties import PROPERTIES
 from postbeat.ism.props import Resolved, Source
 from postbeat.ism.propvalues import shown
 from postbeat.model import Kind, Phase
-from postbeat.profile import Profile
 
 _DELIVERY = frozenset({Phase.READ, Phase.AFTER})
 # What the site of a monitor says to its processes itself.
@@ -57,7 +55,7 @@ def _of_monitor(kind: Kind) -> click.Command:
         monitor = kind
 
     @click.command(name, cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-    @click.argument("profile", required=False, type=click.Path(path_type=Path))
+    @click.argument("profile", required=False, type=click.Path())
     @state_option
     @click.option(
         "--version",
@@ -68,7 +66,7 @@ def _of_monitor(kind: Kind) -> click.Command:
         help="Show the version.",
     )
     @click.pass_context
-    def command(ctx: click.Context, profile: Path | None, state: Path | None) -> None:
+    def command(ctx: click.Context, profile: str | None, state: Path | None) -> None:
         _run(kind, properties_given(ctx), profile, state)
 
     command.help = _HELP.format(upper=kind.upper())
@@ -96,7 +94,7 @@ monitor = click.Group(
 nco_m_smtp, nco_m_imap4, nco_m_pop3 = (_of_monitor(kind) for kind in Kind)
 
 
-def _run(kind: Kind, arguments: Mapping[str, str], given: Path | None, state: Path | None) -> None:
+def _run(kind: Kind, arguments: Mapping[str, str], given: str | None, state: Path | None) -> None:
     signals = Signals()
     with explained(WRONG), mistakes_explained(), heeded(signals) as ended_by:
         read = partial(properties.load, kind, arguments=arguments, environ=os.environ)
@@ -106,18 +104,18 @@ def _run(kind: Kind, arguments: Mapping[str, str], given: Path | None, state: Pa
     sys.exit(130 if signal.SIGINT in ended_by else 0)
 
 
-def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: Path | None, state: Path) -> Plan:
+def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: str | None, state: Path) -> Plan:
     """What there is to run. Says it, too.
 
     Raises:
         SettingsError, ProfileError, and OutfitErrors: something is not valid, or missing.
     """
     found = read()
-    path, region = given or Path(str(found["Profile"].value)), str(found["Region"].value)
-    if path == Path():
+    named, region = given or str(found["Profile"].value), str(found["Region"].value)
+    if not named:
         raise settings.SettingsError("no profile: name a file or a folder, or set the property Profile")
-    if not path.exists():
-        raise settings.SettingsError(f"the profile {path} does not exist")
+    # Whole, as "." has no name, and beat would take "-odd.yaml" for an option.
+    path, whole = Path(named), Path(os.path.abspath(named))
     profile = load(path)
     regions = sorted(regions_of(kind, region, profile))
     if not regions:
@@ -125,15 +123,16 @@ def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: Path | 
         raise settings.SettingsError(f"{path} has no {kind} element that is polled or read{where}")
     config = settings.load(**properties.settings_of(found))
     folder = state / f"monitor-{kind}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    outfit = Outfit(kind, read, path.stem, say)
-    if not config.redis_url:
-        for other in sorted(_readers(kind, profile)):
-            outfit.add(other, properties.load(other, arguments={}, environ=_without_files()), _DELIVERY)
+    make_folder(folder)
+    outfit = Outfit(kind, read, whole.stem, say)
+    if kind is Kind.SMTP and not config.redis_url:
+        for reader in (Kind.IMAP4, Kind.POP3):  # the profile may come to name any
+            read_its = partial(properties.load, reader, arguments={}, environ=_without_files())
+            outfit.add(reader, read_its, _DELIVERY)
     _say_what_is_used(found, folder, f"{kind} monitor of {path}, in {', '.join(regions)}")
     return Plan(
         kind,
-        path,
+        whole,
         folder,
         # Two sites that share a mailbox must not take each other's messages for their own.
         site_key(config, state if config.redis_url else folder),
@@ -145,13 +144,6 @@ def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: Path | 
     )
 
 
-def _readers(kind: Kind, profile: Profile) -> set[Kind]:
-    """The monitors whose mailboxes are read for elements of this one."""
-    elements = (element for _, element in profile.active() if isinstance(element, SmtpElement))
-    readers = (profile.reader_of(element) for element in elements if element.kind is kind)
-    return {reader.kind for reader in readers if reader is not None} - {kind}
-
-
 def _without_files() -> dict[str, str]:
     """Our environment without the files that are named there for this monitor alone."""
     ours = {variable for name in ("PropsFile", "RulesFile") for variable in PROPERTIES[name].variables}
@@ -159,11 +151,12 @@ def _without_files() -> dict[str, str]:
 
 
 def _variables(found: Mapping[str, Resolved]) -> Iterator[tuple[str, str]]:
-    """The settings of workers and beat that are not at their defaults."""
+    """The settings of workers and beat. One that is empty stands for its default, whatever we inherited."""
     for name, it in found.items():
         setting = PROPERTIES[name].setting
-        if setting and setting not in _OF_SITE and it.source is not Source.DEFAULT:
-            yield f"{settings.PREFIX}{setting.upper()}", str(it.value)
+        if setting and setting not in _OF_SITE:
+            value = "" if it.source is Source.DEFAULT else str(it.value)
+            yield f"{settings.PREFIX}{setting.upper()}", value
 
 
 def _say_what_is_used(found: Mapping[str, Resolved], folder: Path, what: str) -> None:
@@ -205,10 +198,10 @@ def heeded(signals: Signals) -> Iterator[list[int]]:
     ended_by: list[int] = []
 
     def end(number: int, frame: object) -> None:
-        if ended_by:
-            raise KeyboardInterrupt
         ended_by.append(number)
         signals.ending = True
+        if len(ended_by) > 1:
+            raise KeyboardInterrupt
 
     def reload(number: int, frame: object) -> None:
         signals.reloading = True
@@ -218,7 +211,7 @@ def heeded(signals: Signals) -> Iterator[list[int]]:
     try:
         yield ended_by
     except KeyboardInterrupt:
-        fail("Interrupted.", 130)
+        fail("Interrupted.", 128 + ended_by[-1])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

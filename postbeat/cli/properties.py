@@ -24,10 +24,11 @@ class WithProperties(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Takes the properties out first: click would read ``-originator`` as many short options."""
         try:
-            ctx.meta[_META], left = properties.split_arguments(self.monitor, args)
+            ctx.meta[_META], left = properties.split_arguments(self.monitor, args, self._names(ctx))
         except PropsError as error:
             raise click.UsageError(str(error), ctx) from error
-        return super().parse_args(ctx, [self._own(word, ctx) for word in left])
+        end = left.index("--") if "--" in left else len(left)
+        return super().parse_args(ctx, [self._own(word, ctx) for word in left[:end]] + left[end:])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the properties after the options."""
@@ -44,22 +45,28 @@ class WithProperties(click.Command):
         settings_here = ("", "redis_url", "profile")
         return {name: it for name, it in PROPERTIES.items() if it.setting in settings_here}
 
+    def _names(self, ctx: click.Context) -> list[str]:
+        """The names of our own options, without dashes."""
+        options = [it for it in self.get_params(ctx) if isinstance(it, click.Option)]
+        return [option.lstrip("-") for it in options for option in it.opts]
+
     def _own(self, word: str, ctx: click.Context) -> str:
         """An option of ours, which may have one dash too.
 
         Raises:
             UsageError: it is none.
         """
-        if not word.startswith("-") or word in ("-", "--"):
+        if not word.startswith("-") or word == "-":
             return word
         name, sign, value = word.lstrip("-").partition("=")
-        own = [option.lstrip("-") for it in self.get_params(ctx) for option in it.opts]
+        own = self._names(ctx)
         if name in own:
             return f"--{name}{sign}{value}" if len(name) > 1 else word
         options = [*own, *(option.lstrip("-") for it in self.known.values() for option in it.options)]
         close = difflib.get_close_matches(name.lower(), options, 1)
         hint = f"did you mean -{close[0]}?" if close else f"{ctx.info_name} -help lists all"
-        raise click.UsageError(f"no such option: {word}; {hint}", ctx)
+        # Without its value, which may be a password.
+        raise click.UsageError(f"no such option: {word.partition('=')[0]}; {hint}", ctx)
 
 
 def properties_given(ctx: click.Context) -> dict[str, str]:

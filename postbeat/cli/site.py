@@ -38,6 +38,7 @@ from postbeat.embedded.site import HOST, Site
 from postbeat.model import Level
 from postbeat.secrets import new_key
 from postbeat.store.view import ViewStore
+from postbeat.wholefiles import PRIVATE_MODE, write_text
 
 WEB_PORT = 8025
 
@@ -142,7 +143,7 @@ def up(
         _check_sinks(sinks)
     port = None if no_web else _web_port(web_port)
     folder = state or state_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     with _ended_by_signals(), Processes() as processes:
         with _starting(f"Starting {'' if given.redis_url else 'a private Redis, '}workers and beat ..."):
             url = given.redis_url or private_redis(processes, folder / "redis", persistent=True)
@@ -157,6 +158,7 @@ def up(
         say(f"Logs and data are in {folder}")
         watch = Watch(ViewStore(url), lambda: keeper.profile, keeper.tend)
         watch.forever(_headline(f"Postbeat: {profile}", port), as_json=as_json)
+        keeper.end()
 
 
 def _check_sinks(sinks: Path) -> None:
@@ -200,18 +202,46 @@ def state_folder() -> Path:
     return Path(home) / "postbeat"
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder for data where there is none, for its owner only.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise settings.SettingsError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
 def site_key(given: settings.Settings, folder: Path) -> str:
-    """The site's keys as text: those of the settings, else the state folder's, made at the first start."""
-    if given.key_file or given.key:
+    """The site's keys as text: those of the settings, else the state folder's, made at the first start.
+
+    Raises:
+        SettingsError: they are not usable, or cannot be made.
+    """
+    if given.key and not given.key_file:
         given.keys()
-        return Path(given.key_file).read_text(encoding="ascii") if given.key_file else given.key
-    path = folder / "key"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(new_key() + "\n")
+        return given.key
+    path = Path(given.key_file or folder / "key")
+    if not given.key_file:
+        _make_key(path)
     settings.load({}, key_file=str(path)).keys()
-    return path.read_text(encoding="ascii")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    # Without comments: in the environment, where it goes, a comma of one would end a line.
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
+def _make_key(path: Path) -> None:
+    """Makes a file with a new key where there is none; of two that do so at once, the first one's stays."""
+    if os.path.lexists(path):
+        return
+    try:
+        write_text(path, new_key() + "\n", force=False, mode=PRIVATE_MODE)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise settings.SettingsError(f"cannot write the site's key {path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import difflib
 import functools
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ from postbeat.tls import ciphers
 
 _HOMES = ("ISHOME", "ISMHOME")  # one product's editions call the same folder so
 _IN_BIN = ("SSLCertificateFile", "SSLKeyFile")
+_PASSWORDS = ("SSLKeyPasswordFile", "SSLKeyPassword")  # where one source has both, the file is used
 
 
 class Source(StrEnum):
@@ -110,7 +111,8 @@ def resolve(
     """Each property of a monitor, in the order of the definitions.
 
     An empty text stands for the default; an empty variable is as good as none. Values that another one
-    overrides must be right as well. Relative paths of certificates are looked up under ``$ISHOME``.
+    overrides must be right as well. Relative paths of certificates are looked up under ``$ISHOME``. The
+    password of their key is that of its file or that in the clear, whichever comes first.
 
     Args:
         kind: the monitor.
@@ -123,11 +125,20 @@ def resolve(
     """
     resolving = _Resolving(kind, arguments, environ, file)
     found = {name: resolving.found(it) for name, it in of_kind(kind).items()}
+    _settle_password(found)
     resolving.look_for_strangers()
     if resolving.faults:
         places = [""] if file is None else [file.name]
         raise PropsError(sorted(resolving.faults, key=lambda it: (it.file in places, it.line)))
     return found
+
+
+def _settle_password(found: dict[str, Resolved]) -> None:
+    """Leaves one of the two that a password can be given by: that of the source that comes first."""
+    used, other = sorted(_PASSWORDS, key=lambda name: list(Source).index(found[name].source))
+    if found[other].source is not Source.DEFAULT:
+        note = f"not used, as {used} ({found[used].where}) comes first"
+        found[other] = Resolved(PROPERTIES[other].default, Source.DEFAULT, note=note)
 
 
 class _Resolving:
@@ -214,8 +225,12 @@ class _Resolving:
             return Resolved(it.default, Source.DEFAULT, where, note)
         if it.at_home and self._home:
             path = Path(self._home, it.at_home.format(kind=self._kind.value))
-            if (path.parent if it.written else path).exists():
-                return Resolved(str(path), Source.DEFAULT, where or f"$ISHOME/{path.relative_to(self._home)}")
+            try:
+                if _mode(path.parent if it.written else path):
+                    place = f"$ISHOME/{path.relative_to(self._home)}"
+                    return Resolved(str(path), Source.DEFAULT, where or place)
+            except OSError as error:
+                self._fault(str(path), f"cannot look at it: {error.strerror}")
         return Resolved(it.default, Source.DEFAULT, where)
 
     def _in_bin(self, path: str) -> str:
@@ -223,13 +238,28 @@ class _Resolving:
         if not self._home or os.path.isabs(path):
             return path
         platform = Path(self._home, "platform")
-        folders = sorted(platform.glob("*/bin")) if platform.is_dir() else []
-        found = [str(folder / path) for folder in folders if (folder / path).is_file()]
+        try:
+            places = [folder / path for folder in sorted(platform.glob("*/bin"))]
+            found = [str(place) for place in places if stat.S_ISREG(_mode(place))]
+        except OSError as error:
+            raise ValueError(f"cannot look for it in {platform}/ARCH/bin: {error.strerror}") from error
         if len(found) == 1:
             return found[0]
         if found:
             raise ValueError(f"expected an absolute path, as {path!r} is in {' and in '.join(found)}")
         raise ValueError(f"expected a file in {platform}/ARCH/bin, as $ISHOME is set, got {path!r}")
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file or folder, and 0 where there is none.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def _strange(name: str, kind: Kind) -> str:
@@ -259,7 +289,9 @@ def settings_of(resolved: Mapping[str, Resolved]) -> dict[str, Any]:
     return given
 
 
-def split_arguments(kind: Kind | None, argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def split_arguments(
+    kind: Kind | None, argv: Sequence[str], own: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
     """The properties on a command line, as texts by their names, and what is left of it.
 
     ``-originator X`` and ``--originator X``, also with ``=``, in any case; flags are ``-usebody``,
@@ -268,6 +300,7 @@ def split_arguments(kind: Kind | None, argv: Sequence[str]) -> tuple[dict[str, s
     Args:
         kind: the monitor; None takes the options of all of them.
         argv: without the name of the command.
+        own: the names of the command's own options, without dashes: they are left, and no values.
 
     Raises:
         PropsError: an option needs a value, or is one of another monitor.
@@ -291,7 +324,7 @@ def split_arguments(kind: Kind | None, argv: Sequence[str]) -> tuple[dict[str, s
         elif it.type is PropertyType.FLAG:
             explicit = not negated and bool(rest) and rest[0] in ("0", "1")
             given[it.name] = rest.pop(0) if explicit else "0" if negated else "1"
-        elif not rest or _option(rest[0].partition("=")[0])[0] is not None:
+        elif not rest or _is_option(rest[0], own):
             faults.append(PropsFault(option, 0, f"expected {it.expected} after it"))
         else:
             given[it.name] = rest.pop(0)
@@ -304,6 +337,11 @@ def _split(
     if faults:
         raise PropsError(faults)
     return given, left
+
+
+def _is_option(word: str, own: Collection[str]) -> bool:
+    option = word.partition("=")[0]
+    return _option(option)[0] is not None or (option.startswith("-") and option.lstrip("-") in own)
 
 
 def _option(word: str) -> tuple[Property | None, bool]:

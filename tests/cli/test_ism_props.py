@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,7 @@ def test_the_file_under_the_home_of_the_ism_is_found(inside: Run, tmp_path: Path
         (["-usebody=2"], "-usebody: expected 0 or 1, got '2'"),
         (["-originator"], "-originator: expected a text of at most 64 characters in one line after it"),
         (["pop3", "-mailmessage", "/m"], "-mailmessage: MailMessage is a property of smtp, not of pop3"),
+        (["-messagelog", "--explain"], "-messagelog: expected a path in one line after it"),
         (["-propsfile", "none.props"], "none.props: cannot read it: No such file or directory"),
         (["--write", "x.props", "-usebody"], "--write writes the defaults, and takes no properties"),
     ],
@@ -151,6 +154,25 @@ def test_a_file_to_begin_with_is_written_and_never_over_another(
     assert path.read_text() == "UseBody : 1\n"
     lost = inside("ism", "props", kind, "--write", tmp_path / "none" / "x.props")
     assert (lost.returncode, "No such file or directory" in lost.stderr) == (2, True)
+
+
+def test_where_a_file_to_begin_with_cannot_be_written_whole_there_is_none(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "new.props"
+    done = inside("ism", "props", "--write", path)
+    assert (done.returncode, done.stderr.strip()) == (2, f"cannot write {path}: No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_no_file_can_have_is_shown_as_a_comment(inside: Run) -> None:
+    done = inside("ism", "props", env={"POSTBEAT_RESOLVER": ",".join(["192.0.2.53"] * 500)})
+    assert (done.returncode, "\n# the value of Resolver is too long\n" in done.stdout) == (0, True)
+    assert "Resolver" not in parse(done.stdout, "smtp.props").values
 
 
 def test_help_names_every_property(inside: Run) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from postbeat import codec, yamllines
 from postbeat.elements import ELEMENT_TYPES, Element, Imap4Element, Pop3Element, SmtpElement
 from postbeat.model import AuthenticationType, Kind, LoginType, Secret, SecurityType, TlsVersion
 from postbeat.profile import Profile, ProfileError, fingerprint, load
-from postbeat.publicfacts import public_facts
+from postbeat.publicfacts import mailbox_digest, public_facts
 from postbeat.secrets import Keys, resolve
 from postbeat.windows import Window
 
@@ -278,6 +280,35 @@ def test_a_fingerprint_changes_with_what_the_files_hold(tmp_path: Path) -> None:
     assert len(set(marks)) == 4
 
 
+def test_a_fingerprint_changes_with_a_file_of_the_same_size_and_time(tmp_path: Path) -> None:
+    path = written(tmp_path, "elements: [1]\n")
+    before, known = fingerprint(path), path.stat()
+    other = written(tmp_path, "elements: [2]\n", "other.yaml")
+    os.utime(other, ns=(known.st_atime_ns, known.st_mtime_ns))
+    other.replace(path)
+    assert path.stat().st_mtime_ns == known.st_mtime_ns
+    assert fingerprint(path) != before
+
+
+def test_a_folder_that_cannot_be_read_any_more_is_a_fault_and_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    written(tmp_path, "elements: []\n")
+    before = fingerprint(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert faults_of(tmp_path) == f"{tmp_path}:1: cannot read it: Permission denied"
+    assert fingerprint(tmp_path) == () != before
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert faults_of(path) == f"{path}:1: cannot read it: File name too long"
+    assert fingerprint(path) == ()
+
+
 def test_a_sealed_profile_holds_no_literal_secret_and_the_same_values() -> None:
     keys = Keys.new()
     loaded = load(GOOD / "full.yaml")
@@ -310,11 +341,16 @@ def test_public_facts_are_those_that_are_named_and_no_others() -> None:
         "maintenance": [str(window) for window in shop.maintenance],
         "servicelevels": [str(level) for level in shop.servicelevels],
         "active": True,
+        "mailbox": "",
     }
     assert public_facts(drop).keys() == public_facts(shop).keys()
     pairs = load(GOOD / "pairs.yaml").elements
     assert public_facts(pairs["a"])["read"] == "by-imap4"
-    assert (public_facts(pairs["by-imap4"])["poll"], public_facts(pairs["by-imap4"])["read"]) == (None, "")
+    box = public_facts(pairs["by-imap4"])
+    assert (box["poll"], box["read"]) == (None, "")
+    imap4 = pairs["by-imap4"]
+    assert isinstance(imap4, Imap4Element)
+    assert box["mailbox"] == mailbox_digest(imap4.mailbox) != ""
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -208,6 +208,30 @@ def test_the_settings_of_a_properties_file_are_those_of_tls_too() -> None:
     assert tls.key_password.value == CANARY
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({"arguments": {"SSLKeyPassword": CANARY}, "environ": {"POSTBEAT_SSLKEYPASSWORDFILE": "/p"}}, CANARY),
+        ({"arguments": {"SSLKeyPasswordFile": "/p"}, "environ": {"POSTBEAT_SSLKEYPASSWORD": CANARY}}, "/p"),
+        ({"environ": {"POSTBEAT_SSLKEYPASSWORD": CANARY}, "file": "SSLKeyPasswordFile : /p"}, CANARY),
+        ({"file": f"SSLKeyPasswordFile : /p\nSSLKeyPassword : {CANARY}"}, "/p"),
+        ({"arguments": {"SSLKeyPassword": ""}, "environ": {"POSTBEAT_SSLKEYPASSWORDFILE": "/p"}}, "/p"),
+    ],
+)
+def test_of_a_password_and_its_file_the_one_that_comes_first_is_used(given: Any, used: str) -> None:
+    found = resolved(**given)
+    password = config(found).tls_defaults().key_password
+    assert password is not None
+    assert (password.source, password.value) == ("literal" if used == CANARY else "file", used)
+
+
+def test_of_a_password_that_is_not_used_it_is_said_why() -> None:
+    found = resolved(arguments={"SSLKeyPasswordFile": "/p"}, environ={"POSTBEAT_SSLKEYPASSWORD": CANARY})
+    note = "not used, as SSLKeyPasswordFile (-sslkeypasswordfile) comes first"
+    assert found["SSLKeyPassword"] == Resolved("", Source.DEFAULT, note=note)
+    assert found["SSLKeyPasswordFile"].note == ""
+
+
 def test_the_old_default_of_the_ciphers_is_used_only_where_somebody_set_it() -> None:
     unset = resolved()
     assert unset["SSLCipherSuite"].value == LEGACY_CIPHERS
@@ -259,11 +283,13 @@ def test_of_two_options_the_later_one_counts() -> None:
         (["-originator"], "-originator: expected a text of at most 64 characters in one line after it"),
         (["-mailmessage", "-usebody"], "-mailmessage: expected a path in one line after it"),
         (["--maxlogfiles"], "--maxlogfiles: expected a whole number from 1 to 1000 after it"),
+        (["-messagelog", "--explain"], "-messagelog: expected a path in one line after it"),
+        (["-messagelog", "-explain=1"], "-messagelog: expected a path in one line after it"),
     ],
 )
 def test_an_option_without_its_value_is_named(argv: list[str], message: str) -> None:
     with pytest.raises(PropsError) as caught:
-        split_arguments(Kind.SMTP, argv)
+        split_arguments(Kind.SMTP, argv, own=["explain"])
     assert str(caught.value) == message
 
 
@@ -276,7 +302,7 @@ def test_a_property_of_another_monitor_is_named_wherever_it_stands() -> None:
     assert faults(kind=Kind.POP3, arguments={"MailMessage": "/m"}) == [f"-mailmessage: {says}"]
 
 
-@hypothesis_settings(max_examples=MANY // 10, deadline=None)
+@hypothesis_settings(max_examples=MANY // 10)
 @given(
     st.lists(
         st.sampled_from(
@@ -382,6 +408,17 @@ def test_a_relative_certificate_is_looked_for_where_the_monitors_ran(tmp_path: P
     ]
 
 
+def test_what_cannot_be_looked_at_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "platform" / "linux2x86" / "bin").mkdir(parents=True)
+    loop = tmp_path / "etc" / "rules" / "smtp.rules"
+    loop.parent.mkdir(parents=True)
+    loop.symlink_to(loop)
+    assert faults(arguments={"SSLKeyFile": "k" * 300}, environ={"ISHOME": str(tmp_path)}) == [
+        f"-sslkeyfile: cannot look for it in {tmp_path}/platform/ARCH/bin: File name too long",
+        f"{loop}: cannot look at it: Too many levels of symbolic links",
+    ]
+
+
 def test_files_have_their_places_at_home_where_these_exist(tmp_path: Path) -> None:
     home = {"ISHOME": str(tmp_path)}
     names = ("PropsFile", "RulesFile", "MessageLog", "DatalogDir")
@@ -460,7 +497,7 @@ def test_no_message_shows_a_secret(name: str) -> None:
     assert CANARY not in (BAD / f"{name}.txt").read_text(encoding="utf-8")
 
 
-@hypothesis_settings(max_examples=MANY // 20, deadline=None)
+@hypothesis_settings(max_examples=MANY // 20)
 @given(st.dictionaries(st.sampled_from(sorted(set(PROPERTIES) - {"PropsFile"})), st.text(max_size=12)))
 def test_any_texts_are_values_or_faults(texts: dict[str, str]) -> None:
     try:

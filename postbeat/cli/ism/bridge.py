@@ -71,7 +71,8 @@ def _run(kinds: list[Kind], given: Mapping[str, str], signals: Signals) -> None:
         arguments = {name: text for name, text in given.items() if name in of_kind(kind)}
         read = partial(properties.load, kind, arguments=arguments, environ=os.environ)
         found = read()
-        paths.add(path := str(found["Profile"].value))
+        named = str(found["Profile"].value)
+        paths.add(path := os.path.abspath(named) if named else "")  # whole, as "." has no name
         urls.add(settings.load(**properties.settings_of(found)).needed_redis_url())
         outfits.append(Outfit(kind, read, Path(path).stem or _NO_PROFILE, say))
     for name, values in (("RedisUrl", urls), ("Profile", paths)):

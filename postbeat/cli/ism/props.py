@@ -21,6 +21,7 @@ from postbeat.ism.propsfile import PropsError, parse
 from postbeat.ism.propvalues import is_hidden, shown
 from postbeat.ism.values import Value
 from postbeat.model import Kind
+from postbeat.wholefiles import write_text
 
 
 class _WithAllProperties(WithProperties):
@@ -101,7 +102,11 @@ def _as_file(found: Mapping[str, Resolved]) -> str:
     """The properties as the text of a file; a comment is what would mean something else there."""
     lines = []
     for name, it in found.items():
-        line = str(parse("", "").with_value(name, shown(name, it.value)))
+        try:
+            line = str(parse("", "").with_value(name, shown(name, it.value)))
+        except ValueError as error:  # the environment may have what no file can
+            lines.append(f"# {error}\n")
+            continue
         hidden = PROPERTIES[name].secret and it.value != ""
         unset = it.note and it.source is Source.DEFAULT
         lines.append(f"# {line}" if hidden or unset or name == "PropsFile" else line)
@@ -109,10 +114,9 @@ def _as_file(found: Mapping[str, Resolved]) -> str:
 
 
 def _write(kind: Kind, path: Path) -> None:
-    text = resources.files("postbeat.ism").joinpath(f"{kind.value}.props").read_bytes()
+    text = resources.files("postbeat.ism").joinpath(f"{kind.value}.props").read_text(encoding="utf-8")
     try:
-        with path.open("xb") as file:
-            file.write(text)
+        write_text(path, text, force=False)
     except FileExistsError:
         fail(f"{path} exists, and is left as it is", WRONG)
     except OSError as error:
