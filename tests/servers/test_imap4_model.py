@@ -173,7 +173,7 @@ class Story:
 RENEWED: list[tuple[str, str | int]] = [("Junk", "deliver"), ("us", "look"), ("Junk", "renew")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(THINGS, max_size=40), st.integers(1, 3))
 @example(RENEWED, 1)
 @example([*RENEWED, ("us", "delete")], 1)

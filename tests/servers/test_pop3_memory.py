@@ -41,7 +41,7 @@ def price(drop: Drop, memory: Memory) -> tuple[int, int]:
     return drop.traffic, len(drop.commands)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     SERVERS,
     st.integers(0, 12),
@@ -90,7 +90,7 @@ def test_messages_of_ours_that_stay_for_long_are_not_what_the_mailbox_is_known_b
     assert looked(drop, memory)[0] == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     SERVERS,
     st.lists(st.tuples(st.integers(0, 9), st.sets(st.integers(0, 40), max_size=3)), min_size=1, max_size=8),
@@ -120,7 +120,7 @@ def test_a_backlog_is_looked_through_by_and_by_while_others_delete(
         assert (memory.backlog, memory.edge) == (0, ())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     SERVERS, st.randoms(use_true_random=False), st.integers(1, 30), st.lists(st.integers(1, 4), max_size=8)
 )
@@ -315,7 +315,7 @@ class Babble:
         return self._lines.pop(0) + b"\r\n"
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     st.lists(
         st.one_of(

@@ -127,7 +127,7 @@ anything: st.SearchStrategy[Value] = st.text(max_size=30) | st.integers() | st.f
 names = st.sampled_from([*alert_of({}, at_us=0).as_data(), "Grade", "Local"]) | st.text(max_size=10)
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(
     st.dictionaries(names, anything, max_size=20), st.dictionaries(st.text(max_size=9), anything, max_size=9)
 )
@@ -302,7 +302,7 @@ def occurrences(draw: st.DrawFn) -> Occurrence:
 sequences = st.lists(occurrences(), max_size=20)
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(sequences, st.data(), st.integers(1, 4))
 def test_the_table_is_the_same_however_a_sequence_is_divided(
     sequence: list[Occurrence], data: st.DataObject, limit: int
@@ -321,7 +321,7 @@ def test_the_table_is_the_same_however_a_sequence_is_divided(
     assert divided == events
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(sequences)
 def test_the_tally_is_how_often_an_identifier_came_since_it_was_inserted(sequence: list[Occurrence]) -> None:
     table = AlertTable()
@@ -338,7 +338,7 @@ def test_the_tally_is_how_often_an_identifier_came_since_it_was_inserted(sequenc
         assert {name: row.tally for name, row in table.rows.items()} == came
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(sequences, occurrences())
 def test_after_a_resolution_none_of_its_problems_is_open_and_nothing_else_has_changed(
     sequence: list[Occurrence], last: Occurrence
@@ -359,7 +359,7 @@ def test_after_a_resolution_none_of_its_problems_is_open_and_nothing_else_has_ch
             assert table.rows[name] == row
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(sequences, sequences)
 def test_what_is_taken_back_leaves_no_trace(first: list[Occurrence], second: list[Occurrence]) -> None:
     table, untouched = AlertTable(limit=3), AlertTable(limit=3)

@@ -302,7 +302,7 @@ SENT = [sent(text, in_body=in_body) for text in TEXTS.values() for in_body in (F
 SAID = [token for token in (recognise(data, [KEY]).token for data in SENT) if token]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.one_of(st.binary(max_size=300), PIECES, overwritten()), st.sampled_from(SAID), st.booleans())
 def test_whatever_comes_is_told_in_some_printable_words(data: bytes, token: Token, complete: bool) -> None:
     for said in changes(*split(data), token, complete=complete):

@@ -240,7 +240,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return message[:start] + draw(PIECES) + message[end:]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.one_of(st.binary(max_size=300), PIECES, damaged()))
 @example(b"Content-Type: multipart/report; boundary=\r\n\r\n--\r\n\r\n--\r\n")
 @example(report("Action: failed\nFinal-Recipient: utf-8; \\x{110000}\\x{0}\\x{D800}@x\n"))

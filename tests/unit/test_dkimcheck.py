@@ -253,7 +253,7 @@ def test_no_more_than_a_few_signatures_are_looked_at() -> None:
     assert len(asked) == SIGNATURES_LIMIT
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(
     st.dictionaries(st.sampled_from("vacdhsbtxqli"), st.text(max_size=8)),
     st.binary(max_size=40) | st.sampled_from([record(RSA), record(ED25519)]),
@@ -270,7 +270,7 @@ def test_whatever_a_signature_and_its_key_are_there_is_a_verdict(
     assert verdict.result in ("pass", "fail", "permerror")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_no_change_of_a_character_of_our_message_goes_unseen(data: st.DataObject) -> None:
     good = ours(ED25519)

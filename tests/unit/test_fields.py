@@ -78,7 +78,7 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.one_of(st.binary(max_size=200), PIECES.map(b"".join)))
 @example(b"A: \xe2\x80\xae\r\n")
 def test_whatever_comes_gives_printable_fields_and_the_end_of_the_input(data: bytes) -> None:

@@ -37,7 +37,7 @@ def stored(entry: Figures) -> Figures:
     return replace(Figures.loads(entry.dumps()), at_us=entry.at_us // 1_000_000 * 1_000_000)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(entries=st.lists(ENTRIES, max_size=20))
 def test_a_stretch_is_read_back_as_it_was(entries: list[Figures]) -> None:
     assert figurelog.unpack(figurelog.pack(entries)) == [stored(entry) for entry in entries]
@@ -70,7 +70,7 @@ def test_junk_is_refused(junk: bytes, deflated: bool) -> None:
     assert len(found) <= len(junk)  # it happened to be a stretch
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     entries=st.lists(ENTRIES, min_size=1, max_size=5), place=st.integers(0, 10_000), byte=st.integers(0, 255)
 )

@@ -36,7 +36,7 @@ def kept(figures: Figures) -> Figures:
     return replace(figures, times_us=times_us)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(figures)
 def test_figures_come_back_as_they_were_stored(some: Figures) -> None:
     assert Figures.loads(some.dumps()) == kept(some)
@@ -88,7 +88,7 @@ def test_a_send_takes_20_bytes_and_a_read_15() -> None:
     assert sizes[1] <= 15
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=40) | st.binary(min_size=100, max_size=200))
 def test_bytes_that_are_no_figures_are_refused(data: bytes) -> None:
     try:
@@ -105,7 +105,7 @@ def test_numbers_out_of_bounds_are_not_stored(changed: dict[str, int]) -> None:
         some.dumps()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, LONGEST_US))
 def test_a_bucket_stands_for_all_its_times_within_2_percent(us: int) -> None:
     assert abs(representative(bucket(us)) - us) * 50 <= us

@@ -16,7 +16,7 @@ def test_a_power_of_two_of_seconds_is_the_last_of_its_bucket(power: int) -> None
     assert upper_s(4 * power) == 2.0**power
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 2**39))
 def test_a_time_is_above_the_bound_before_and_not_above_its_own(us: int) -> None:
     # To the fourth power, the bounds are rational.

@@ -302,7 +302,7 @@ def test_of_too_many_hops_the_newest_are_kept_and_all_are_counted() -> None:
     assert found.hops[-1].at_us == NOON_US
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(TEXT | PIECES, st.integers(-(10**17), 10**17), st.integers(-(10**17), 10**17))
 @example("by \ud800; 31 Dec 9998 23:59:60 -2359", 0, 0)
 def test_whatever_a_field_says_the_hop_is_printable_and_bounded(value: str, accepted: int, seen: int) -> None:

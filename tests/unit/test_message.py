@@ -207,7 +207,7 @@ def overwritten(draw: st.DrawFn) -> bytes:
 EXAMPLES = [built(), Template(ENVELOPE, in_body=True).outgoing(TOKEN, KEY).data]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.one_of(st.binary(max_size=300), PIECES, overwritten()))
 def test_whatever_comes_is_ours_as_it_was_sent_or_not_at_all(data: bytes) -> None:
     found = recognise(data, [KEY])

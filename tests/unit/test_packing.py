@@ -71,7 +71,7 @@ def drawn(rng: random.Random, polls: int, mean: float = 250) -> Rollup:
     return Rollup(good, timings)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(periods)
 def test_rollups_come_back_as_they_were_packed(some: dict[int, Rollup]) -> None:
     assert unpack(pack(some)) == some
@@ -111,7 +111,7 @@ def test_nothing_is_packed_as_nothing() -> None:
     assert [pack({}), merged(b"", {}, keep_from=0), unpack(b"")] == [b"", b"", {}]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(periods, st.sets(st.sampled_from(TIMINGS)), indexes, indexes)
 def test_only_what_is_asked_for_is_unpacked(
     some: dict[int, Rollup], timings: set[str], first: int, last: int
@@ -122,7 +122,7 @@ def test_only_what_is_asked_for_is_unpacked(
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(periods, periods, indexes)
 def test_merging_is_unpacking_and_packing_anew(
     some: dict[int, Rollup], additions: dict[int, Rollup], keep_from: int
@@ -134,7 +134,7 @@ def test_merging_is_unpacking_and_packing_anew(
     assert merged(pack(some), additions, keep_from=keep_from) == expected
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(figures, max_size=12), st.data())
 def test_any_order_and_any_splitting_over_folds_gives_the_same_bytes(
     some: list[Figures], data: st.DataObject
@@ -189,7 +189,7 @@ def test_what_has_no_place_in_the_format_is_refused(some: Mapping[int, Rollup], 
         pack(some)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=60))
 def test_bytes_that_are_no_packed_rollups_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="damaged rollups"):
@@ -199,7 +199,7 @@ def test_bytes_that_are_no_packed_rollups_are_refused(data: bytes) -> None:
 PACKED = pack({HOUR + hour: drawn(random.Random(hour), 12) for hour in range(30)})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(PACKED) - 1), st.integers(1, 255))
 def test_a_damaged_byte_is_found(place: int, change: int) -> None:
     damaged = bytearray(PACKED)
@@ -208,7 +208,7 @@ def test_a_damaged_byte_is_found(place: int, change: int) -> None:
         unpack(bytes(damaged))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.integers(1, len(PACKED) - 5), st.integers(0, 255), max_size=4),
     st.integers(1, len(PACKED) - 4),

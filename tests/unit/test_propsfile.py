@@ -58,7 +58,7 @@ def files(draw: st.DrawFn) -> tuple[dict[str, str], str]:
     return values, mark + (text.rstrip("\r\n") if draw(st.booleans()) else text)
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(files())
 def test_a_file_is_read_and_written_back_to_the_byte(case: tuple[dict[str, str], str]) -> None:
     values, text = case
@@ -67,7 +67,7 @@ def test_a_file_is_read_and_written_back_to_the_byte(case: tuple[dict[str, str],
     assert str(found) == text
 
 
-@settings(max_examples=MANY // 2, deadline=None)
+@settings(max_examples=MANY // 2)
 @given(
     st.text(st.sampled_from("aB1_:\"\\$#{}'\ufeff\x00\u2028\x85 \t\r\n"), max_size=60) | st.text(max_size=60)
 )
@@ -87,7 +87,7 @@ def test_any_text_is_taken_as_it_is_or_refused_with_its_lines(text: str) -> None
         assert parse(text, "f") == found
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(files(), st.data())
 def test_a_changed_value_changes_its_line_alone_and_keeps_the_comment(
     case: tuple[dict[str, str], str], data: st.DataObject
@@ -108,7 +108,7 @@ def test_a_changed_value_changes_its_line_alone_and_keeps_the_comment(
     assert parse(str(after), "f") == after
 
 
-@settings(max_examples=MANY // 10, deadline=None)
+@settings(max_examples=MANY // 10)
 @given(files(), NAMES, TEXTS | st.integers(0, 10**9))
 def test_a_new_value_comes_last(case: tuple[dict[str, str], str], name: str, value: str | int) -> None:
     values, text = case

@@ -34,7 +34,7 @@ def rollup_of(*some: Figures) -> Rollup:
     return rollup
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(figures, max_size=12), st.data())
 def test_any_order_and_any_splitting_gives_the_same_rollup(some: list[Figures], data: st.DataObject) -> None:
     parts = [Rollup() for _ in range(3)]
@@ -46,7 +46,7 @@ def test_any_order_and_any_splitting_gives_the_same_rollup(some: list[Figures], 
     assert merged == rollup_of(*some)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(times_us, min_size=1, max_size=60),
     st.floats(0, 1) | st.sampled_from((0.0, 0.5, 0.9, 0.95, 0.99, 1.0)),
@@ -96,7 +96,7 @@ def test_a_result_is_counted_by_poll_phase_fault_and_outcome() -> None:
     assert rollup.count("timeToDeliver") == 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(figures, max_size=12))
 def test_in_maintenance_polls_are_counted_and_nothing_else(some: list[Figures]) -> None:
     rollup = Rollup()

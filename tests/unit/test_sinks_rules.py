@@ -72,7 +72,7 @@ steps = st.lists(
 wanted_levels = st.frozensets(st.sampled_from(LEVELS), min_size=1)
 
 
-@settings(max_examples=MANY // 8, deadline=None)
+@settings(max_examples=MANY // 8)
 @given(steps, wanted_levels)
 def test_recoveries_follow_problems_whatever_comes(
     sequence: list[tuple[str, bool, bool, bool]], levels: frozenset[str]
@@ -115,7 +115,7 @@ def _open(sink: Sink) -> str | None:
     return known.level if known else None
 
 
-@settings(max_examples=MANY // 8, deadline=None)
+@settings(max_examples=MANY // 8)
 @given(st.lists(st.sampled_from(PAIR_LEVELS), min_size=1, max_size=12), wanted_levels)
 def test_after_maintenance_a_sink_knows_what_is_still_wrong_and_nothing_else(
     sequence: list[str], levels: frozenset[str]
@@ -268,7 +268,6 @@ def test_a_fault_stands_in_the_document_and_the_message_is_bounded() -> None:
     assert data["message"] == "?" + "x" * 1999
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 2000),
     st.floats(0.1, 100),

@@ -108,7 +108,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=14).map("".join)))
 @example("v=2; poll=a@b#1; attempt=1; sent=1; body=; subject=; sig=" + "A" * 43)
 @example("v=2; poll=a#1; attempt=1; sent=1; body=; subject=; sig=" + "A" * 43)

@@ -26,7 +26,7 @@ WORDS = b"220|250|554|25|2|-| |ok|\r\n|\n|\r|\0|\xff|+|250-a\r\n|250 b\r\n|421 b
 PIECES = st.lists(st.sampled_from(WORDS), max_size=12)
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(splits(SESSION))
 def test_a_whole_session_is_the_same_in_any_split(pieces: list[bytes]) -> None:
     wire = Replies()
@@ -34,7 +34,7 @@ def test_a_whole_session_is_the_same_in_any_split(pieces: list[bytes]) -> None:
     assert wire.unread == 0
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(PIECES)
 @example([b"250-a\r\n", b"2"])
 def test_garbage_gives_the_same_replies_or_the_same_fault_in_any_split(pieces: list[bytes]) -> None:
