@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from redis import Redis
-from redis.asyncio import BlockingConnectionPool, Connection
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
@@ -39,7 +40,7 @@ def connections(url: str, most: int) -> BlockingConnectionPool:
     return pool
 
 
-class _Heeding(Connection):
+class _Heeding(AbstractConnection):
     """Heeds that its task is cancelled while it sends.
 
     redis-py sends by ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes as the

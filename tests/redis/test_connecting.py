@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from postbeat.store.connecting import connections
+from postbeat.embedded.processes import Processes
+from postbeat.embedded.redis import find_server
+from postbeat.store.connecting import client, connections
 
 STEPS = 40  # more than a call takes
 
@@ -36,3 +40,20 @@ def test_a_call_that_is_cancelled_never_goes_on(redis_url: str) -> None:
             assert await redis.get("name") == "value"
 
     asyncio.run(play())
+
+
+def test_a_redis_may_be_at_a_unix_socket(processes: Processes, tmp_path: Path) -> None:
+    async def stored(url: str) -> object:
+        async with Redis.from_pool(connections(url, 2)) as redis:
+            return await redis.get("name")
+
+    with tempfile.TemporaryDirectory(prefix="redis") as folder:  # the path of a socket must be short
+        socket = Path(folder, "socket")
+        options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        argv = [str(option) for option in (find_server(), *options)]
+        child = processes.start("redis-socket", argv, env={}, log=tmp_path / "redis.log")
+        child.wait_for(lambda: socket.exists() or None, 30)
+        with client(f"unix://{socket}") as redis:
+            redis.set("name", "value")
+        assert asyncio.run(stored(f"unix://{socket}")) == "value"
+        processes.end(child)
