@@ -93,7 +93,7 @@ class BeatStore:
         for begin in range(0, len(names), 1000):
             part = names[begin : begin + 1000]
             with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zadd(keys.EXPECTED, {name: scores[name] for name in part}, nx=True)
+                pipe.zadd(keys.EXPECTED, {name: scores[name] for name in part}, lt=True)
                 for name in part:
                     pipe.hsetnx(keys.STATES, name, first[name])
                     pipe.hdel(keys.pair(name), "left")

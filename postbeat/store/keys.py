@@ -2,7 +2,7 @@
 
 | key | type | what |
 | --- | --- | --- |
-| postbeat:pair:PAIR | hash | level, since_us, the level of each phase, outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME``; streak_level and streak (polls in a row of one level, UNKNOWN ones left out), confirmed, hidden (the confirmed level that silence took away), failures, failed_since_us, quorum, confirmpolls; expires_at_us and read_expires_at_us (the ends of the certificates of its server and of the mailbox's); of a pair that has left the profile, for a while, only ``left`` |
+| postbeat:pair:PAIR | hash | level, since_us, the level of each phase, outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME``; streak_level and streak (polls in a row of one level, UNKNOWN ones left out), confirmed, hidden (the confirmed level that silence took away), silent (UNKNOWN polls since), failures, failed_since_us, quorum, confirmpolls; expires_at_us and read_expires_at_us (the ends of the certificates of its server and of the mailbox's); of a pair that has left the profile, for a while, only ``left`` |
 | postbeat:states | hash | pair -> where it stands, in short: the JSON array of :class:`postbeat.store.summary.PairSummary` |
 | postbeat:latest:PHASE | hash | pair -> the latest result of that phase |
 | postbeat:notable:PAIR | list | the last results that were not GOOD or changed the level, whole |

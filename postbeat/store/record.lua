@@ -246,7 +246,7 @@ local function take_poll(half, before, after)
     if ARGV[12] == '1' and slot > tonumber(state['at:poll'] or '-1') then
       count_poll(ARGV[3], after, now_us)
     end
-  elseif after ~= before and state['at:poll'] then
+  elseif after ~= before and state['at:poll'] == ARGV[3] then
     correct_poll(after, now_us)
   end
 end

@@ -44,18 +44,21 @@ end
 -- The confirmed level is that of the last polls that tell anything, once they are enough; the very first of them
 -- counts at once. Silence takes a region's vote away at once, for it is no news and not bad news, and leaves the
 -- row as it is: the first news after it gives back the vote that was hidden, or another one if the row is enough.
+-- After silence that is as long as such a row, what was before is no news any more: the first news counts at once.
 local function confirm(level)
-  local confirmed = state.confirmed
+  local confirmed, polls = state.confirmed, tonumber(state.confirmpolls or '1')
   if level == 'UNKNOWN' then
     if confirmed and confirmed ~= 'UNKNOWN' then
       set('hidden', confirmed)
+      set('silent', '0')
     end
+    add('silent', 1)
     set('confirmed', 'UNKNOWN')
     return
   elseif confirmed == 'UNKNOWN' then
-    confirmed = state.hidden
+    confirmed = tonumber(state.silent or '0') < polls and state.hidden or nil
   end
-  local enough = tonumber(state.streak) >= tonumber(state.confirmpolls or '1')
+  local enough = tonumber(state.streak) >= polls
   set('confirmed', (enough or not confirmed) and level or confirmed)
 end
 
@@ -83,7 +86,9 @@ local function correct_poll(level, at_us)
   local was = state.confirmed == 'UNKNOWN' and 'UNKNOWN' or state.streak_level
   if level == was then
     return
-  elseif was ~= 'UNKNOWN' then
+  elseif was == 'UNKNOWN' then
+    add('silent', -1)
+  else
     add('streak', -1)
     if state.streak == '0' then
       local before, count = string.match(state.streak_before, '^(%S+) (%d+)$')

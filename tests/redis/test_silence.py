@@ -166,6 +166,15 @@ def test_a_longer_interval_counts_from_the_last_result_on(site: Site) -> None:
     assert 0 < float(silent_at_us) - site.now_us() < silence_us(longer)
 
 
+def test_a_shorter_interval_counts_from_now_on(site: Site) -> None:
+    longer = replace(ALONE, poll=3600)
+    site.beat.expect(Profile({"mail": longer}), site.now_us())
+    site.beat.expect(ALONE_PROFILE, site.now_us())
+    silent_at_us = site.redis.zscore(keys.EXPECTED, str(PAIR))
+    assert silent_at_us is not None
+    assert 0 < float(silent_at_us) - site.now_us() <= SILENCE_US
+
+
 def test_silence_after_a_longer_interval_is_of_the_time_when_a_poll_was_due(site: Site) -> None:
     longer = replace(ALONE, poll=3600)
     begin_us = site.now_us() - silence_us(longer)

@@ -40,6 +40,7 @@ class PairModel:
     level: Level = Level.UNKNOWN
     confirmed: Level = Level.UNKNOWN
     known: Level | None = None  # the last confirmed one that was not UNKNOWN
+    silent: int = 0  # polls that were UNKNOWN since there was news
     polls: list[Level] = field(default_factory=list)
     failures: int = 0
     newest: dict[Phase, int] = field(default_factory=dict)
@@ -57,8 +58,8 @@ class PairModel:
         if phase is Phase.AFTER:
             if self.newest.get(Phase.READ) == slot:
                 self._stand(Phase.READ, level, alone=False)
-                if self.level is not before and self.polls and self.level is not self.polls[-1]:
-                    del self.polls[-1]
+                if self.level is not before and self.counted == slot and self.level is not self.polls[-1]:
+                    self.silent -= self.polls.pop() is Level.UNKNOWN
                     self._count(self.level)
             return True
         if slot >= self.newest.get(phase, -1):
@@ -98,10 +99,12 @@ class PairModel:
         elif level is not Level.UNKNOWN:
             self.failures = 0
         if level is Level.UNKNOWN:
+            self.silent = self.silent + 1 if self.confirmed is Level.UNKNOWN else 1
             self.confirmed = level
             return
         told = [one for one in self.polls if one is not Level.UNKNOWN]
-        if self.known is None or told[-self.confirmpolls :] == [level] * self.confirmpolls:
+        is_first = self.confirmed is Level.UNKNOWN and self.silent >= self.confirmpolls
+        if self.known is None or is_first or told[-self.confirmpolls :] == [level] * self.confirmpolls:
             self.known = level
         self.confirmed = self.known
 
@@ -263,6 +266,26 @@ def test_silence_takes_the_vote_away_at_once_and_the_first_news_gives_it_back(
         votes.append(site.view.overview()[0].confirmed)
     silent = Level.UNKNOWN
     assert votes == [before, silent, before, silent, before, before, before, silent, before, after]
+
+
+def test_after_a_silence_as_long_as_a_row_the_first_news_counts_at_once(site: Site) -> None:
+    regions = Regions(site, confirmpolls=3)
+    regions.poll("lab", 1, Level.FAILED)
+    for slot in (2, 3, 4):
+        regions.poll("lab", slot, Level.UNKNOWN)
+    regions.poll("lab", 5, Level.GOOD)
+    assert [event.verdict for event in site.verdict_events()][-2:] == [Verdict.UNKNOWN, Verdict.GOOD]
+
+
+def test_what_came_late_corrects_no_poll_that_was_counted_since(site: Site) -> None:
+    regions = Regions(site, confirmpolls=1)
+    regions.poll("lab", 1, Level.GOOD)
+    regions.record("lab", Phase.SEND, 2, Level.GOOD)
+    regions.record("lab", Phase.READ, 2, Level.FAILED)
+    regions.poll("lab", 3, Level.UNKNOWN)
+    regions.record("lab", Phase.SEND, 4, Level.GOOD)
+    regions.record("lab", Phase.AFTER, 2, Level.MARGINAL)
+    assert [event.verdict for event in site.verdict_events()][-2:] == [Verdict.FAILED, Verdict.UNKNOWN]
 
 
 def test_the_first_news_of_all_counts_at_once(site: Site) -> None:
