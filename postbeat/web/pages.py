@@ -122,17 +122,17 @@ class Pages:
         group = request.path_params["group"]
         if group not in self._settings.public_groups:
             raise ProblemError(404, "there is nothing here")
-        is_silent = self._site.board().silent_since_us is not None
+        found = self._site.public(group)
         shown = [
             (
                 one,
-                Verdict.UNKNOWN if is_silent else one.row.verdict,
+                one.row.verdict if found.silent_since_us is None else Verdict.UNKNOWN,
                 charts.days(one.days, one.target),
                 availability(merged(one.days).counts),
             )
-            for one in self._site.public(group)
+            for one in found.elements
         ]
-        return self._shown(request, "status", group=group, shown=shown)
+        return self._as_of(request, "status", found.at_us, found.silent_since_us, group=group, shown=shown)
 
     def _page(self, show: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
@@ -141,15 +141,21 @@ class Pages:
         return endpoint
 
     def _shown(self, request: Request, name: str, **context: Any) -> Response:  # noqa: ANN401
+        """A page as of now."""
+        return self._as_of(request, name, self._site.now_us(), self._site.board().silent_since_us, **context)
+
+    def _as_of(
+        self,
+        request: Request,
+        name: str,
+        now_us: int,
+        silent_since_us: int | None,
+        **context: Any,  # noqa: ANN401
+    ) -> Response:
         """The whole page, or for a script of ours the part that changes."""
-        return self._render.page(
-            request,
-            "live.html" if is_fragment(request) else f"{name}.html",
-            part=f"_{name}.html",
-            now_us=self._site.now_us(),
-            silent_since_us=self._site.board().silent_since_us,
-            **context,
-        )
+        template = "live.html" if is_fragment(request) else f"{name}.html"
+        context |= {"part": f"_{name}.html", "now_us": now_us, "silent_since_us": silent_since_us}
+        return self._render.page(request, template, **context)
 
 
 def is_fragment(request: Request) -> bool:

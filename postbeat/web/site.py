@@ -128,6 +128,15 @@ class Public:
         return self.row.facts.availabilitytarget if self.row.facts else DEFAULT_TARGET
 
 
+@dataclass(frozen=True, slots=True)
+class PublicGroup:
+    """A status page as of ``at_us``; where beat is silent, since when, and nothing is known."""
+
+    elements: Sequence[Public]
+    at_us: int
+    silent_since_us: int | None
+
+
 class Site:
     """The stores of one Redis. Every method may raise ``redis.exceptions.RedisError``."""
 
@@ -142,7 +151,7 @@ class Site:
         self._refreshing = threading.Lock()
         self._pool = ThreadPoolExecutor(1)
         self._board: tuple[float, Board] | None = None
-        self._public: dict[str, tuple[float, Sequence[Public]]] = {}
+        self._public: dict[str, tuple[float, PublicGroup]] = {}
         self._profile: tuple[float, Mapping[str, ElementFacts]] | None = None
 
     def close(self) -> None:
@@ -253,8 +262,8 @@ class Site:
             for one in self.facts.regions(names)
         ]
 
-    def public(self, group: str) -> Sequence[Public]:
-        """The elements of a group for everybody; at most PUBLIC_S old, whoever asks how often."""
+    def public(self, group: str) -> PublicGroup:
+        """A group for everybody; at most PUBLIC_S old, whoever asks how often."""
         known = self._public.get(group)
         if known is None or self._clock() - known[0] >= PUBLIC_S:
             return self._shared.get(f"group {group}", lambda: self._made_public(group))
@@ -291,17 +300,18 @@ class Site:
             _unreadable(pairs, error)
             return self.history.series([], from_us, to_us, step=step)
 
-    def _made_public(self, group: str) -> Sequence[Public]:
-        now_s = self._clock()
-        rows = [row for row in self.board().rows if row.group == group][:MOST_PUBLIC]
+    def _made_public(self, group: str) -> PublicGroup:
+        now_s, everything = self._clock(), self.board()
+        rows = [row for row in everything.rows if row.group == group][:MOST_PUBLIC]
         calendar, at_us = self.calendar({row.element: row.facts for row in rows if row.facts}), self.now_us()
         made = []
         for row in rows:
             pairs = [pair.pair for pair in row.pairs]
             announced = all(calendar.covers(pair, at_us) for pair in pairs)
             made.append(Public(row, self._days(pairs, calendar, at_us), announced))
-        self._public[group] = now_s, made
-        return made
+        found = PublicGroup(made, at_us, everything.silent_since_us)
+        self._public[group] = now_s, found
+        return found
 
     def _days(self, pairs: Sequence[Pair], calendar: Calendar, to_us: int) -> Series:
         first_us = (to_us // DAY_US - BAR_DAYS + 1) * DAY_US

@@ -43,15 +43,19 @@ class Stores:
 
     def _asked(self, question: Callable[[], T]) -> T:
         self._begin()
-        is_away = False
         try:
-            return question()
+            answer = question()
         except (AwayError, HangsError):
-            is_away = True
-            raise
-        finally:
             with self._lock:
-                self._is_away, self._until_s = is_away, self._clock() + AGAIN_S
+                self._is_away, self._until_s = True, self._clock() + AGAIN_S
+            raise
+        except BaseException:  # that Redis answers, only an answer tells: let the next one try
+            with self._lock:
+                self._until_s = self._clock()
+            raise
+        with self._lock:
+            self._is_away = False
+        return answer
 
     def _begin(self) -> None:
         with self._lock:

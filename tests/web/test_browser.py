@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from postbeat.model import Level
 from tests.conftest import not_installed
@@ -169,6 +169,39 @@ def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(
     page.get_by_label("Element").fill("pop")
     expect(page.locator("#live[data-outdated]")).to_have_count(0)
     expect(news).to_have_text("")
+    context.close()
+
+
+def test_an_open_page_says_so_where_each_try_fails_later_than_the_next_one_begins(
+    browser: Browser, server: Client, session: str
+) -> None:
+    context = opened(browser, server, session)
+    page = context.new_page()
+    page.goto("/events")
+    tries: list[Route] = []
+    page.route("**/*fragment=1*", lambda route: tries.append(route))  # noqa: PLW0108  it wants no method
+    for number, name in enumerate(("mail", "pop"), 1):
+        page.get_by_label("Element").fill(name)
+        while len(tries) < number:
+            page.wait_for_timeout(20)
+    tries[0].abort("timedout")
+    expect(page.get_by_role("status")).to_have_text(
+        "The server does not answer. What is shown is from before."
+    )
+    page.unroute_all(behavior="ignoreErrors")
+    context.close()
+
+
+def test_a_stream_that_was_refused_is_asked_for_again(browser: Browser, server: Client, session: str) -> None:
+    context = opened(browser, server, session)
+    page = context.new_page()
+    page.clock.install()
+    page.route("**/events/stream*", lambda route: route.fulfill(status=503))
+    page.goto("/")
+    expect(page.locator("#live[data-live=no]")).to_be_attached()
+    page.unroute("**/events/stream*")
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#live[data-live=yes]")).to_be_attached()
     context.close()
 
 

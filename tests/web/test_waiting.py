@@ -67,6 +67,27 @@ def test_after_redis_was_away_one_tries_anew_and_the_others_are_told_at_once() -
     assert asked(stores, lambda: "for all") == "for all"
 
 
+def test_only_an_answer_tells_that_redis_is_back() -> None:
+    now_s = 0.0
+    stores = Stores(lambda: now_s)
+    with pytest.raises(AwayError, match="it hangs"):
+        asked(stores, away)
+    now_s += AGAIN_S
+
+    def wrong() -> str:
+        raise ValueError("that was no question")
+
+    with pytest.raises(ValueError, match="no question"):
+        asked(stores, wrong)
+
+    def next_one() -> str:
+        with pytest.raises(AwayError, match="a moment ago"):
+            asked(stores, lambda: "not asked")
+        return "it is back"
+
+    assert asked(stores, next_one) == "it is back"
+
+
 def test_who_tries_for_too_long_is_not_the_only_one() -> None:
     now_s = 0.0
     stores = Stores(lambda: now_s)

@@ -6,8 +6,8 @@
   const news = document.getElementById("news");
   const form = document.querySelector("form[data-filter]");
   const AWAY = "The server does not answer.";
-  const LEAST_MS = 1000, TYPED_MS = 200, STALE_MS = 30000, SETTLED_MS = [1500, 3500];
-  let settling = [], timer = null, last = 0, asked = 0;
+  const LEAST_MS = 1000, TYPED_MS = 200, AGAIN_MS = 5000, STALE_MS = 30000, SETTLED_MS = [1500, 3500];
+  let settling = [], timer = null, last = 0, asked = 0, answered = 0;
 
   function address(fragment) {
     const url = new URL(location.href);
@@ -35,11 +35,12 @@
       const response = await fetch(address(true), { credentials: "same-origin", redirect: "manual" });
       if (response.type === "opaqueredirect") return location.reload(); // to the login
       const text = await response.text();
-      if (number !== asked) return;
+      if (number < answered) return; // a newer one was quicker
+      answered = number;
       if (response.ok) put(text);
       else outdated(response.headers.get("content-type")?.startsWith("text/plain") ? text : AWAY);
     } catch {
-      if (number === asked) outdated(AWAY);
+      if (number > answered) outdated(AWAY);
     }
   }
 
@@ -101,7 +102,13 @@
       stream.addEventListener("reset", changed);
       stream.addEventListener("away", () => outdated("Redis does not answer."));
       stream.addEventListener("open", () => { if (missed) soon(0); missed = false; live.dataset.live = "yes"; });
-      stream.addEventListener("error", () => { if (!missed) soon(0); missed = true; live.dataset.live = "no"; });
+      stream.addEventListener("error", ({ target }) => {
+        if (!missed) soon(0);
+        missed = true;
+        live.dataset.live = "no";
+        // A browser comes back by itself, but not where it was refused.
+        if (target.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === target) begin(); }, AGAIN_MS);
+      });
     }
 
     function end() {
