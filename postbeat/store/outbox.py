@@ -197,7 +197,7 @@ class Outbox:
         """
         asked_at_us = self._steady_us()
         values: list[Any] = [self._token, LEASE_MS, before, move.cursor, int(move.told), move.settles]
-        values += [move.letter, move.reason, now_us, LETTERS_KEPT, move.name]
+        values += [move.letter, move.reason, now_us, LETTERS_KEPT, move.name, self._ids]
         for subject, standing in move.standings.items():
             values += [subject, standing]
         if await self._scripts.run("sink", [self._lease, self._sink, self._open, self._dead], values) < 0:

@@ -325,6 +325,7 @@ def test_what_comes_after_redis_was_emptied_is_told_once_and_in_order(rig: Rig) 
                 sent += pipe.execute()[1:]
             await rig.settled("hook")
             assert receiver.ids() == sent
+            assert rig.redis.hget(keys.sink("hook"), "stream") == keys.EVENTS
 
     asyncio.run(run())
 
