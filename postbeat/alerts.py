@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from math import isfinite
@@ -285,8 +286,17 @@ def _change(row: Alert, after: Alert, taken: Iterable[str]) -> Change:
     return Change.REPEATED
 
 
+def decimal(number: float) -> str:
+    """A number as the shortest decimal that reads back as the same, without an exponent."""
+    text = repr(number)
+    if "e" not in text:
+        return text
+    digits = format(Decimal(text), "f")
+    return digits if "." in digits else f"{digits}.0"
+
+
 def _text(value: Value, most: int) -> str:
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else decimal(value)
     if text.isascii():
         return text[:most]
     # Half a character, as a server's reply may have become one, could not be written anywhere.

@@ -34,7 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PART = re.compile(
     r"\\(?P<escaped>[\"\\$])|\$(?:(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})"
 )
-_BAD_BRACES = re.compile(r"(?:[^\\$]|\\.|\$(?!\{)|\$\{[A-Za-z_][A-Za-z0-9_]*+\})*+\$")
+_BAD_BRACES = re.compile(r"(?>(?:[^\\$]|\\.|\$(?!\{)|\$\{[A-Za-z_][A-Za-z0-9_]*+\})*)\$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ text). Nothing here raises, whatever it is given. Integers have 64 bits, as in t
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from math import isfinite, isnan
 from sys import float_info
 
-from postbeat.alerts import Value
+from postbeat.alerts import Value, decimal
 
 __all__ = [
     "INTEGER_LEAST",
@@ -46,11 +45,7 @@ def as_text(value: Value) -> str:
         return value
     if isinstance(value, int):
         return str(bounded(value))
-    text = repr(value)
-    if "e" not in text:
-        return text
-    digits = format(Decimal(text), "f")
-    return digits if "." in digits else f"{digits}.0"
+    return decimal(value)
 
 
 def bounded(value: int) -> int:

@@ -112,6 +112,11 @@ def test_severities_stand_for_levels() -> None:
     assert levels == [good, good, Level.UNKNOWN, Level.MARGINAL, failed, failed]
 
 
+def test_numbers_stand_in_texts_without_an_exponent() -> None:
+    row = alert_of({"Summary": 1.2e-05, "AlertKey": 2e21}, at_us=AT_US)
+    assert (row.summary, row.alert_key) == ("0.000012", "2000000000000000000000.0")
+
+
 def test_identifiers_that_are_too_long_stay_different() -> None:
     one, other = (alert(Identifier="x" * 5000 + end).identifier for end in "ab")
     assert one != other

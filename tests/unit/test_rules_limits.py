@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from postbeat.ism.rules import nvp
 from postbeat.ism.rules.errors import Limits, RulesErrors
 from postbeat.ism.rules.loading import load
 from postbeat.ism.rules.program import Outcome, Program
+from postbeat.ism.values import Value
 
 # What a stopped run may use of the processor. The rest is for a machine that is busy with other things, too.
 MOST_CPU_S = 0.2
@@ -69,6 +71,7 @@ def test_what_is_slow_for_its_steps_is_stopped_after_its_time_on_the_processor(f
         '@A = nvp_add($long, "a", 1)',
         '@A = nvp_remove($long, "a")',
         "@A = ltrim($blanks)",
+        '@A = regreplace($ab, $pattern, "")',
     ],
 )
 def test_statements_one_after_the_other_are_held_to_the_time_as_loops_are(
@@ -76,7 +79,8 @@ def test_statements_one_after_the_other_are_held_to_the_time_as_loops_are(
 ) -> None:
     rules = program(folder, f"{statement}\n" * 3_000, Limits(steps=10**9, cpu_ms=20))
     began_s = time.process_time()
-    fault = rules.run({"long": "y" * 60_000, "blanks": " " * 60_000}).fault
+    texts: dict[str, Value] = {"long": "y" * 60_000, "blanks": " " * 60_000}
+    fault = rules.run(texts | {"ab": "ab" * 250, "pattern": "([ab]{0,20}a[ab]{0,20}){45}c"}).fault
     assert time.process_time() - began_s < MOST_CPU_S * LEEWAY
     assert fault is not None
     assert fault.message == "stopped after 20 ms of computing"
@@ -272,6 +276,27 @@ def test_a_long_file_of_another_kind_is_refused_soon(folder: Path, text: str) ->
     began_s = time.process_time()
     assert 1 <= len(wrong(folder, text)) <= 20
     assert time.process_time() - began_s < 10
+
+
+def collections(rules: Program) -> int:
+    """How often garbage is collected about a run, where that is done for every object."""
+    began: list[str] = []
+    before = gc.get_threshold()
+    gc.callbacks.append(lambda phase, _: began.append(phase))
+    gc.set_threshold(1)
+    try:
+        rules.run({"pairs": 'a = "1"'})
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.pop()
+    return began.count("start")
+
+
+def test_no_garbage_is_collected_in_the_time_of_a_run(folder: Path) -> None:
+    statement = '@A = nvp_add($pairs, "b", "c")\n'
+    few, many = (collections(program(folder, statement * count, Limits())) for count in (1, 200))
+    assert many < few + 20
+    assert gc.isenabled()
 
 
 def test_hostile_patterns_and_texts_end_a_run_soon(folder: Path) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-# All possessive: the time is in proportion to the text.
-_VALUE = r'"([^"]*+(?:""[^"]*+)*+)"'
+# All possessive or atomic: the time is in proportion to the text. Possessive groups go wrong before
+# Python 3.11.5, atomic ones do not.
+_VALUE = r'"((?>[^"]*(?:""[^"]*)*))"'
 _PIECE = re.compile(rf'[;\s]*+(?:([^=;"\s]++)\s*+=\s*+{_VALUE}|[^;]*+)')
-_PAIRS = re.compile(rf'(?:[^=;"\s]++={_VALUE}(?:;|\Z))++')  # a text as it is made here
+_PAIRS = re.compile(rf'(?>(?:[^=;"\s]++={_VALUE}(?:;|\Z))+)')  # a text as it is made here
 _NO_NAME = re.compile(r"[^\w.-]")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,8 @@ class Program:
         machine = self._machine
         machine.begin(elements, properties, fields)
         fault: RulesFault | None = None
+        collects = gc.isenabled()
+        gc.disable()  # what it collects is not of these rules, and takes their time
         try:
             self._code(trace)(machine)
         except Ended:
@@ -118,6 +121,9 @@ class Program:
         except RulesFaultError as error:
             place = error.place or self._start
             fault = RulesFault(place.file, place.line, place.column, error.message)
+        finally:
+            if collects:
+                gc.enable()
         return Outcome(
             events=() if fault else _events(machine),
             discarded=machine.discarded,

@@ -162,6 +162,7 @@ class Pattern:
                 raise _too_long()
             # Each search may go to the end of the text, so that together they may take its square.
             since_s = _billed(since_s, bill)
+        _billed(since_s, bill)  # the search that finds no more
         return "".join(pieces) + text[end:]
 
     def _search_groups(self, text: str, bill: Callable[[int], None]) -> _Match | None:
