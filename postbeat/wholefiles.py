@@ -35,16 +35,27 @@ def write_text(path: Path, text: str, *, force: bool, mode: int | None = None) -
             os.fsync(file.fileno())
         if before is not None:
             for owner, group in ((-1, before.st_gid), (before.st_uid, -1)):
-                with suppress(PermissionError):
+                with suppress(OSError):
                     os.chown(place, owner, group)
         os.chmod(place, _PUBLIC_MODE & ~_umask() if mode is None else mode)
         if force:
             os.replace(place, path)
         else:
-            os.link(place, path)  # which, unlike a check before a rename, fails where something is by now
+            _claim(Path(place), path)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(place)
+
+
+def _claim(place: Path, path: Path) -> None:
+    """Gives a file another name, unless something has that by now, which no check before a rename tells."""
+    try:
+        os.link(place, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without such links: here a crash may leave an empty file
+        with path.open("x"):
+            os.replace(place, path)
 
 
 def mode_of(path: Path, default: int) -> int:

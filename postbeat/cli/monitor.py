@@ -17,6 +17,7 @@ from postbeat import settings
 from postbeat.cli.common import explained, fail, load, say
 from postbeat.cli.properties import WRONG, WithProperties, properties_given
 from postbeat.cli.site import make_folder, site_key, state_folder
+from postbeat.elements import SmtpElement
 from postbeat.ism import monitoring
 from postbeat.ism import props as properties
 from postbeat.ism.monitoring import Plan, Signals, regions_of
@@ -25,6 +26,7 @@ from postbeat.ism.properties import PROPERTIES
 from postbeat.ism.props import Resolved, Source
 from postbeat.ism.propvalues import shown
 from postbeat.model import Kind, Phase
+from postbeat.profile import Profile
 
 _DELIVERY = frozenset({Phase.READ, Phase.AFTER})
 # What the site of a monitor says to its processes itself.
@@ -127,8 +129,7 @@ def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: str | N
     outfit = Outfit(kind, read, whole.stem, say)
     if kind is Kind.SMTP and not config.redis_url:
         for reader in (Kind.IMAP4, Kind.POP3):  # the profile may come to name any
-            read_its = partial(properties.load, reader, arguments={}, environ=_without_files())
-            outfit.add(reader, read_its, _DELIVERY)
+            _add(outfit, reader, needed=reader in _readers(profile))
     _say_what_is_used(found, folder, f"{kind} monitor of {path}, in {', '.join(regions)}")
     return Plan(
         kind,
@@ -142,6 +143,28 @@ def _plan(kind: Kind, read: Callable[[], Mapping[str, Resolved]], given: str | N
         region,
         dict(_variables(found)),
     )
+
+
+def _add(outfit: Outfit, reader: Kind, *, needed: bool) -> None:
+    """Adds the lane of what a reader finds. Where its files have faults, one that is not needed is left out.
+
+    Raises:
+        PropsError, RulesErrors: the files of a reader that is needed are not valid.
+    """
+    try:
+        outfit.add(
+            reader, partial(properties.load, reader, arguments={}, environ=_without_files()), _DELIVERY
+        )
+    except OutfitErrors as error:
+        if needed:
+            raise
+        say(f"No {reader} mailbox is read. Should the profile come to name one, start this anew:\n{error}")
+
+
+def _readers(profile: Profile) -> set[Kind]:
+    """The kinds of the mailboxes that smtp elements are read from."""
+    elements = (element for _, element in profile.active() if isinstance(element, SmtpElement))
+    return {reader.kind for element in elements if (reader := profile.reader_of(element)) is not None}
 
 
 def _without_files() -> dict[str, str]:
@@ -168,7 +191,7 @@ def _say_what_is_used(found: Mapping[str, Resolved], folder: Path, what: str) ->
     say(f"  datalog     {_shown(found, 'DatalogDir', '') if is_on else 'none'}")
     say(f"  Redis       {_shown(found, 'RedisUrl', f'a private one in {folder}')}")
     for name, it in found.items():
-        if it.note and it.source is not Source.DEFAULT:
+        if it.note and (it.source is not Source.DEFAULT or name in properties.PASSWORDS):
             say(f"{name}: {it.note}")
 
 

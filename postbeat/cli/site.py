@@ -157,8 +157,10 @@ def up(
             keeper.tend()
         say(f"Logs and data are in {folder}")
         watch = Watch(ViewStore(url), lambda: keeper.profile, keeper.tend)
-        watch.forever(_headline(f"Postbeat: {profile}", port), as_json=as_json)
-        keeper.end()
+        try:
+            watch.forever(_headline(f"Postbeat: {profile}", port), as_json=as_json)
+        finally:
+            keeper.end()
 
 
 def _check_sinks(sinks: Path) -> None:

@@ -122,8 +122,10 @@ def run(plan: Plan, signals: Signals, report: Callable[[str], None]) -> None:
         around = surroundings(plan.profile.stem, plan.region)
         bridges = [Bridge(url, lane, around, lambda: keeper.profile) for lane in plan.lanes]
         try:
-            _attend(bridges, signals, keeper.tend, plan.reload)
-            keeper.end(partial(_step, bridges))
+            try:
+                _attend(bridges, signals, keeper.tend, plan.reload)
+            finally:
+                keeper.end(partial(_step, bridges))
             _finish(bridges)
         finally:
             for bridge in bridges:

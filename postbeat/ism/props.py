@@ -30,7 +30,7 @@ from postbeat.tls import ciphers
 
 _HOMES = ("ISHOME", "ISMHOME")  # one product's editions call the same folder so
 _IN_BIN = ("SSLCertificateFile", "SSLKeyFile")
-_PASSWORDS = ("SSLKeyPasswordFile", "SSLKeyPassword")  # where one source has both, the file is used
+PASSWORDS = ("SSLKeyPasswordFile", "SSLKeyPassword")  # where one source has both, the file is used
 
 
 class Source(StrEnum):
@@ -135,7 +135,7 @@ def resolve(
 
 def _settle_password(found: dict[str, Resolved]) -> None:
     """Leaves one of the two that a password can be given by: that of the source that comes first."""
-    used, other = sorted(_PASSWORDS, key=lambda name: list(Source).index(found[name].source))
+    used, other = sorted(PASSWORDS, key=lambda name: list(Source).index(found[name].source))
     if found[other].source is not Source.DEFAULT:
         note = f"not used, as {used} ({found[used].where}) comes first"
         found[other] = Resolved(PROPERTIES[other].default, Source.DEFAULT, note=note)

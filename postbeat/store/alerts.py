@@ -86,7 +86,8 @@ class AlertStore:
         # Under a name of our own, as of a bridge that nobody else is, and that is over at once.
         lease, bridge = keys.bridge_lease(self._token), keys.bridge(self._token)
         self._merged(lease, bridge, "", "", occurrences)
-        self._redis.delete(lease, bridge)
+        with contextlib.suppress(RedisError):  # they have done what they are for
+            self._redis.delete(lease, bridge)
 
     def _merged(
         self, lease: str, bridge: str, before: str, cursor: str, occurrences: Sequence[Occurrence]

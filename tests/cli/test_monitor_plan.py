@@ -55,6 +55,34 @@ def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Monitor:
     return one
 
 
+def test_faults_in_the_files_of_a_reader_matter_where_the_profile_names_one(
+    monitor: Monitor, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    (home / "etc/props").mkdir(parents=True)
+    (home / "etc/props/pop3.props").write_text("Nonsense : 1\n")
+    environ = {"ISHOME": str(home)}
+    code, told = monitor("profile.yaml", env=environ)
+    assert code == 0
+    assert "No pop3 mailbox is read." in told
+    assert "pop3.props:1: Nonsense is no property of pop3" in told
+    Path("profile.yaml").write_text(
+        f"{PROFILE.replace('regions', 'email: p@example.com, read: box, regions')}"
+        "- {name: box, type: pop3, server: 127.0.0.1, username: u, password: {env: HOME}}\n"
+    )
+    code, told = monitor("profile.yaml", env=environ)
+    assert (code, "pop3.props:1: Nonsense is no property of pop3" in told) == (2, True), told
+    assert len(monitor.plans) == 1
+
+
+def test_which_of_two_passwords_is_not_used_is_said(monitor: Monitor) -> None:
+    words = ("-sslkeypassword", CANARY, "profile.yaml")
+    code, told = monitor(*words, env={"POSTBEAT_SSL_KEY_PASSWORD_FILE": "/etc/key"})
+    assert code == 0
+    assert "SSLKeyPasswordFile: not used, as SSLKeyPassword" in told
+    assert CANARY not in told
+
+
 def test_an_empty_option_gives_workers_the_default_too(monitor: Monitor) -> None:
     environ = {
         "POSTBEAT_ORIGINATOR": "From Environment",

@@ -107,6 +107,7 @@ def test_passwords_are_written_as_they_are_on_wish() -> None:
         ("monitor,server,username,password\npop3,h,u, secret \n", " secret "),
         ("monitor, server, username, password\npop3, h, u, secret\n", "secret"),
         ('monitor, server, username, password\npop3, h, u, " secret "\n', " secret "),
+        ('monitor,server,username,password\npop3, h, u, "se""cret"\n', 'se"cret'),
         ('<ism><pop3 server="h" username="u" password=" secret "/></ism>', " secret "),
         ('<ism><pop3 server="h" username="u">\n<password>\n  secret\n</password></pop3></ism>', "secret"),
         (
@@ -119,6 +120,11 @@ def test_blanks_belong_to_a_password_where_they_part_nothing(text: str, password
     (element,) = imported(text, literal=True).profile.elements.values()
     assert element.password is not None
     assert element.password.value == password
+
+
+def test_a_quote_behind_a_blank_begins_a_cell_whatever_the_header_has() -> None:
+    (element,) = imported('monitor,server,description\nsmtp, h, "one, two"\n').profile.elements.values()
+    assert (element.server, element.description) == ("h", "one, two")
 
 
 def test_a_line_is_a_comment_only_where_a_record_begins() -> None:

@@ -24,17 +24,33 @@ def test_a_file_that_is_written_over_keeps_its_owner_and_its_group(tmp_path: Pat
     assert path.read_text() == "after"
 
 
+@pytest.mark.parametrize("reason", [errno.EPERM, errno.EINVAL])  # the latter for owners that no namespace has
 def test_who_may_not_give_files_to_others_writes_them_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
     def refuse(place: str, owner: int, group: int) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+        raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(os, "chown", refuse)
     path = tmp_path / "users.yaml"
     path.write_text("before")
     write_text(path, "after", force=True)
     assert path.read_text() == "after"
+
+
+def test_a_new_file_needs_no_hard_links_and_is_written_over_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: Path, path: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "key"
+    write_text(path, "first", force=False, mode=0o600)
+    with pytest.raises(FileExistsError):
+        write_text(path, "second", force=False)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("first", 0o600)
+    assert os.listdir(tmp_path) == ["key"]
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["to a file", "to nothing yet"])
