@@ -262,8 +262,8 @@ def test_what_was_overtaken_is_out_of_order_and_good(seen: Seen) -> None:
         True,
     )
     after = [one for one in reads if one["poll"] > held_back["poll"]]
-    assert after
-    assert {one["outcome"] for one in after} == {"delivered"}
+    # What overtook it is in order; where the machine is busy, Postfix may change the order of others, too.
+    assert "delivered" in {one["outcome"] for one in after} <= {"delivered", "out-of-order"}
     assert ("read", "GOOD", "GOOD", "out-of-order") in seen.events_of("overtaken")
 
 
