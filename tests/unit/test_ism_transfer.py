@@ -127,6 +127,12 @@ def test_a_quote_behind_a_blank_begins_a_cell_whatever_the_header_has() -> None:
     assert (element.server, element.description) == ("h", "one, two")
 
 
+def test_a_blank_behind_a_comma_counts_by_its_own_record_and_no_other() -> None:
+    text = 'monitor,server,username,password\npop3, h, u, "quoted"\npop3,h,u, secret\n'
+    passwords = [element.password for element in imported(text, literal=True).profile.elements.values()]
+    assert [it.value for it in passwords if it is not None] == ["quoted", " secret"]
+
+
 def test_a_line_is_a_comment_only_where_a_record_begins() -> None:
     head = 'monitor,identifier,server,description\n# old, "ones\n # more\n'
     assert list(imported(f"{head}smtp,a,h,#1\n").profile.elements) == ["a"]

@@ -109,8 +109,8 @@ def _records(text: str, reading: Reading) -> Iterator[tuple[int, int, list[str]]
         # A reader for each record: it takes further lines only where a quote goes over them.
         rest = itertools.chain([line], (more for _, more in lines))
         # A quote behind a blank begins a cell, whatever the header has.
-        skips = skips or f'{sign} "' in line
-        reader = csv.reader(rest, delimiter=sign, strict=True, skipinitialspace=skips)
+        skips_here = skips or f'{sign} "' in line
+        reader = csv.reader(rest, delimiter=sign, strict=True, skipinitialspace=skips_here)
         try:
             record = next(reader)
         except csv.Error as error:
