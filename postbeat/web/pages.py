@@ -142,7 +142,8 @@ class Pages:
 
     def _shown(self, request: Request, name: str, **context: Any) -> Response:  # noqa: ANN401
         """A page as of now."""
-        return self._as_of(request, name, self._site.now_us(), self._site.board().silent_since_us, **context)
+        now_us = self._site.now_us()
+        return self._as_of(request, name, now_us, self._site.silent_since_us(now_us), **context)
 
     def _as_of(
         self,

@@ -164,6 +164,11 @@ class Site:
         """The one clock, in microseconds since the epoch; that of this host may be off."""
         return self.facts.now_us()
 
+    def silent_since_us(self, at_us: int) -> int | None:
+        """Since when beat is silent at a moment; None while it is not, and where none ever was."""
+        beat = self.facts.beat()
+        return beat.silent_since_us(at_us) if beat else None
+
     def board(self) -> Board:
         """Everything that is monitored, at most BOARD_S old.
 
@@ -196,8 +201,8 @@ class Site:
             return known[1]
         if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
             self._profile = now_s, self.view.profile()
-        at_us, beat = self.now_us(), self.facts.beat()
-        silent_since_us = beat.silent_since_us(at_us) if beat else None
+        at_us = self.now_us()
+        silent_since_us = self.silent_since_us(at_us)
         rows, verdicts = self.view.overview_by_element(), self.view.verdicts()
         made = board(rows, verdicts, self._profile[1], at_us, silent_since_us)
         self._board = now_s, made

@@ -92,6 +92,14 @@ def page(browser: Browser, server: Client, session: str) -> Iterator[Page]:
     assert errors == []
 
 
+@pytest.fixture
+def troubled(browser: Browser, server: Client, session: str) -> Iterator[Page]:
+    """The same where what goes wrong on purpose shows in the console."""
+    context = opened(browser, server, session)
+    yield context.new_page()
+    context.close()
+
+
 def test_from_the_overview_to_what_the_server_said(page: Page, screenshots: Path) -> None:
     page.goto("/")
     page.screenshot(path=screenshots / "overview.png", full_page=True)
@@ -149,60 +157,47 @@ def test_the_table_is_filtered_as_one_types_and_the_address_can_be_shared(page: 
     expect(links).to_have_count(0)
 
 
-def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(
-    browser: Browser, server: Client, session: str
-) -> None:
-    context = opened(browser, server, session)
-    page = context.new_page()
-    page.goto("/events")
-    live, news = page.locator("#live"), page.get_by_role("status")
-    page.route(
+def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(troubled: Page) -> None:
+    troubled.goto("/events")
+    live, news = troubled.locator("#live"), troubled.get_by_role("status")
+    troubled.route(
         "**/*fragment=1*",
         lambda route: route.fulfill(status=503, content_type="text/plain", body="It is away."),
     )
-    page.get_by_label("Element").fill("mail")
+    troubled.get_by_label("Element").fill("mail")
     expect(news).to_have_text("It is away. What is shown is from before.")
     expect(live).to_have_attribute("data-outdated", "yes")
-    page.unroute("**/*fragment=1*")
-    page.get_by_label("Element").fill("a b")
+    troubled.unroute("**/*fragment=1*")
+    troubled.get_by_label("Element").fill("a b")
     expect(news).to_contain_text("Query element: ")
-    page.get_by_label("Element").fill("pop")
-    expect(page.locator("#live[data-outdated]")).to_have_count(0)
+    troubled.get_by_label("Element").fill("pop")
+    expect(troubled.locator("#live[data-outdated]")).to_have_count(0)
     expect(news).to_have_text("")
-    context.close()
 
 
-def test_an_open_page_says_so_where_each_try_fails_later_than_the_next_one_begins(
-    browser: Browser, server: Client, session: str
-) -> None:
-    context = opened(browser, server, session)
-    page = context.new_page()
-    page.goto("/events")
+def test_an_open_page_says_so_where_each_try_fails_later_than_the_next_one_begins(troubled: Page) -> None:
+    troubled.goto("/events")
     tries: list[Route] = []
-    page.route("**/*fragment=1*", lambda route: tries.append(route))  # noqa: PLW0108  it wants no method
+    troubled.route("**/*fragment=1*", lambda route: tries.append(route))  # noqa: PLW0108  it wants no method
     for number, name in enumerate(("mail", "pop"), 1):
-        page.get_by_label("Element").fill(name)
+        troubled.get_by_label("Element").fill(name)
         while len(tries) < number:
-            page.wait_for_timeout(20)
+            troubled.wait_for_timeout(20)
     tries[0].abort("timedout")
-    expect(page.get_by_role("status")).to_have_text(
+    expect(troubled.get_by_role("status")).to_have_text(
         "The server does not answer. What is shown is from before."
     )
-    page.unroute_all(behavior="ignoreErrors")
-    context.close()
+    troubled.unroute_all(behavior="ignoreErrors")
 
 
-def test_a_stream_that_was_refused_is_asked_for_again(browser: Browser, server: Client, session: str) -> None:
-    context = opened(browser, server, session)
-    page = context.new_page()
-    page.clock.install()
-    page.route("**/events/stream*", lambda route: route.fulfill(status=503))
-    page.goto("/")
-    expect(page.locator("#live[data-live=no]")).to_be_attached()
-    page.unroute("**/events/stream*")
-    page.clock.fast_forward(5_000)
-    expect(page.locator("#live[data-live=yes]")).to_be_attached()
-    context.close()
+def test_a_stream_that_was_refused_is_asked_for_again(troubled: Page) -> None:
+    troubled.clock.install()
+    troubled.route("**/events/stream*", lambda route: route.fulfill(status=503))
+    troubled.goto("/")
+    expect(troubled.locator("#live[data-live=no]")).to_be_attached()
+    troubled.unroute("**/events/stream*")
+    troubled.clock.fast_forward(5_000)
+    expect(troubled.locator("#live[data-live=yes]")).to_be_attached()
 
 
 def test_only_a_page_that_is_seen_holds_a_connection(page: Page, filled: Filling) -> None:
