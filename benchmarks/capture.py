@@ -137,6 +137,12 @@ def _figures(errors_us: Iterable[int]) -> dict[str, float]:
     }
 
 
+class SpoiltCapture(click.ClickException):
+    """Says nothing of the polls: the machine was too busy to capture all packets. Try again."""
+
+    exit_code = 3
+
+
 @click.command()
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Polls a second."
@@ -147,13 +153,16 @@ def _figures(errors_us: Iterable[int]) -> dict[str, float]:
 )
 @json_option
 def main(rate: float, seconds: float, ahead: bool, as_json: bool) -> None:
-    """Compares the reported times of polls with those of their packets."""
+    """Compares the reported times of polls with those of their packets.
+
+    Exit code 3: packets were not captured, as the machine was too busy.
+    """
     try:
         figures = measure(rate, seconds, ahead=ahead)
     except PermissionError as error:
         raise click.ClickException("only root may capture packets") from error
     except CaptureError as error:
-        raise click.ClickException(str(error)) from error
+        raise SpoiltCapture(str(error)) from error
     if as_json:
         click.echo(json.dumps(figures))
         return

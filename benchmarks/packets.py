@@ -2,6 +2,8 @@
 
 An attempt is found by the address of ours that it connects from. Commands and replies take turns, so that
 what TLS hides is told by the order of its records, whose headers are in the clear (RFC 8446 section 5.1).
+What came first is told by the numbers of TCP (RFC 9293 section 3.4), not by when it was captured: a busy
+machine sends segments again, and hands them to the capture out of order.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from typing import Self
 _ETH_P_IP = 0x0800
 _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35  # of asm-generic/socket.h; Python has no names for them
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # of linux/if_packet.h
-_SYN, _ACK = 0x02, 0x10
+_SYN = 0x02
+_SEQUENCE = 1 << 32
 _HANDSHAKE, _APPLICATION_DATA = 22, 23  # RFC 8446 section 5.1
 _RECORD_HEADER = 5
 _LOOK_S = 0.1
@@ -34,8 +37,14 @@ class Packet:
     at_ns: int
     flags: int
     seq: int
+    ack: int
     payload: bytes
     from_client: bool
+
+    @property
+    def end(self) -> int:
+        """The sequence number after its payload, which the other side acknowledges."""
+        return (self.seq + len(self.payload)) % _SEQUENCE
 
 
 class Capture:
@@ -85,7 +94,7 @@ class Capture:
         header = (data[0] & 0xF) * 4
         if data[9] != socket.IPPROTO_TCP:
             return
-        from_port, to_port, seq, _, offset, flags = struct.unpack_from("!HHIIBB", data, header)
+        from_port, to_port, seq, ack, offset, flags = struct.unpack_from("!HHIIBB", data, header)
         if to_port in self._ports:
             client = (socket.inet_ntoa(data[12:16]), from_port)
         elif from_port in self._ports:
@@ -95,7 +104,7 @@ class Capture:
         seconds, nanoseconds = struct.unpack("ll", timestamp)
         payload = data[header + (offset >> 4) * 4 : int.from_bytes(data[2:4])]
         at_ns = seconds * 1_000_000_000 + nanoseconds
-        self._packets[client].append(Packet(at_ns, flags, seq, payload, to_port in self._ports))
+        self._packets[client].append(Packet(at_ns, flags, seq, ack, payload, to_port in self._ports))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +122,25 @@ class Shape:
 
 @dataclass(slots=True)
 class _Client:
-    """The client's side of a session: when each thing that it wrote left it."""
+    """The client's side of a session: the packet by which each thing that it wrote left it."""
 
     tls: bool
-    clear_ns: list[int] = field(default_factory=list)
+    clear: list[Packet] = field(default_factory=list)
     hello_ns: int = 0
-    encrypted_ns: list[int] = field(default_factory=list)
+    encrypted: list[Packet] = field(default_factory=list)
     _unparsed: bytes = b""
 
     def take(self, packet: Packet) -> None:
         """Takes in the next packet of the stream."""
         if not self.tls:
-            self.clear_ns.append(packet.at_ns)
+            self.clear.append(packet)
             self.tls = packet.payload.upper() == b"STARTTLS\r\n"
             return
         for kind in self._records(packet.payload):
             if kind == _HANDSHAKE and not self.hello_ns:
                 self.hello_ns = packet.at_ns
             elif kind == _APPLICATION_DATA:
-                self.encrypted_ns.append(packet.at_ns)
+                self.encrypted.append(packet)
 
     def _records(self, data: bytes) -> Iterator[int]:
         self._unparsed += data
@@ -153,33 +162,37 @@ def times_us(packets: Sequence[Packet], shape: Shape) -> dict[str, int]:
         CaptureError: the session did not have this shape.
     """
     client = _Client(shape.implicit_tls)
-    replies: list[Packet] = []
-    syn_ns = established_ns = next_seq = 0
-    for packet in packets:
-        if packet.flags & _SYN:
-            syn_ns = syn_ns if packet.flags & _ACK else packet.at_ns
-            established_ns = packet.at_ns
-        elif packet.payload and not packet.from_client:
-            replies.append(packet)
-        elif packet.payload and packet.seq != next_seq:  # otherwise it is sent again
-            next_seq = packet.seq
-            client.take(packet)
-    written_ns = client.encrypted_ns[1:] if shape.tls else client.clear_ns
-    if len(written_ns) < shape.commands + 2:
-        raise CaptureError(f"a session has only {len(written_ns)} commands")
-    message_ns, quit_ns = written_ns[shape.commands : shape.commands + 2]
-    allowed = _last_before(replies, message_ns)
+    syn, *commands = _stream(packets, from_client=True)
+    synack, *segments = _stream(packets, from_client=False)
+    for command in commands:
+        client.take(command)
+    written = client.encrypted[1:] if shape.tls else client.clear
+    if len(written) < shape.commands + 2:
+        raise CaptureError(f"a session has only {len(written)} commands")
+    message, farewell = written[shape.commands : shape.commands + 2]
+    replies = {segment.end: segment for segment in segments}
+    if message.ack not in replies or farewell.ack not in replies:
+        raise CaptureError("of a session a reply was not captured")
+    allowed, taken = replies[message.ack], replies[farewell.ack]
     if not shape.tls and not allowed.payload.startswith(b"354"):
         raise CaptureError(f"the message was not sent after 354, but after {allowed.payload!r}")
     found_ns = {
-        "connectTime": established_ns - syn_ns,
-        "responseTime": allowed.at_ns - established_ns,
-        "uploadTime": _last_before(replies, quit_ns).at_ns - message_ns,
+        "connectTime": synack.at_ns - syn.at_ns,
+        "responseTime": allowed.at_ns - synack.at_ns,
+        "uploadTime": taken.at_ns - message.at_ns,
     }
     if shape.tls:
-        found_ns["SSLHandshakeTime"] = client.encrypted_ns[0] - client.hello_ns
+        found_ns["SSLHandshakeTime"] = client.encrypted[0].at_ns - client.hello_ns
     return {name: took_ns // 1000 for name, took_ns in found_ns.items()}
 
 
-def _last_before(replies: Sequence[Packet], at_ns: int) -> Packet:
-    return max((reply for reply in replies if reply.at_ns < at_ns), key=lambda reply: reply.at_ns)
+def _stream(packets: Sequence[Packet], *, from_client: bool) -> list[Packet]:
+    """The SYN of one side and the segments of its data, in their order, each as first captured."""
+    found: dict[int, Packet] = {}
+    for packet in packets:
+        if packet.from_client is from_client and (packet.payload or packet.flags & _SYN):
+            found.setdefault(packet.seq, packet)
+    begins = [packet.seq for packet in found.values() if packet.flags & _SYN]
+    if not begins:
+        raise CaptureError("the begin of a session was not captured")
+    return sorted(found.values(), key=lambda packet: (packet.seq - begins[0]) % _SEQUENCE)

@@ -20,6 +20,7 @@ from tests.truth.conftest import Send
 
 STAGES = {"connectTime", "SSLHandshakeTime", "responseTime", "uploadTime"}
 TRIES = 8  # other load on the machine may spoil some, and not each
+SPOILT = 3  # the exit code of a capture that does not have all packets
 
 
 def may_capture() -> bool:
@@ -33,11 +34,14 @@ def may_capture() -> bool:
     return True
 
 
-def captured() -> dict[str, Any]:
+def captured() -> dict[str, Any] | None:
+    """The figures of a capture, or nothing where the machine was too busy to capture all packets."""
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "benchmarks.capture", "--rate=50", "--seconds=4", "--json"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, SPOILT), done.stderr
+    if done.returncode == SPOILT:
+        return None
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 
@@ -48,6 +52,8 @@ def test_99_of_100_figures_are_within_a_millisecond_of_the_packets() -> None:
     best = dict.fromkeys(STAGES, float("inf"))
     for _ in range(TRIES):
         figures = captured()
+        if figures is None:
+            continue
         assert figures.keys() >= STAGES
         assert all(figures[stage]["n"] >= 100 for stage in STAGES)
         best = {stage: min(ms, figures[stage]["p99_error_ms"]) for stage, ms in best.items()}
