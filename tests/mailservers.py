@@ -26,7 +26,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from postbeat.embedded.processes import Child, Processes
-from postbeat.embedded.redis import free_port
+from tests.ports import free_port
 
 DOMAIN = "mail.test"
 ACCOUNTS = 250

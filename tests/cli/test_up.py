@@ -17,9 +17,9 @@ import psutil
 import yaml
 
 from postbeat.embedded.mail import MailServer
-from postbeat.embedded.redis import free_port
 from tests.cli.conftest import PASSWORD, Run, command, environment, profile_text
 from tests.cli.test_demo import wait_until
+from tests.ports import free_port
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import dns.query
 import dns.rcode
 
 from postbeat.embedded.processes import Processes
-from postbeat.embedded.redis import free_port
 from tests.conftest import not_installed
+from tests.ports import free_port
 
 SIGNED = "signed.test"
 PLAIN = "plain.test"

@@ -8,11 +8,11 @@ from pathlib import Path
 import dns.rdata
 import pytest
 
-from postbeat.embedded.redis import free_port
 from postbeat.model import AddressFamily, FaultCode, FaultError, Side
 from postbeat.resolve import Resolver
 from tests.dns.clock import Clock
 from tests.dns.world import World
+from tests.ports import free_port
 from tests.servers.conftest import Run
 
 

@@ -23,9 +23,9 @@ from urllib.parse import urlencode
 from click.testing import CliRunner
 
 from postbeat.cli import main
-from postbeat.embedded.redis import free_port
 from postbeat.web.users import Role, User, hashed, new_token, write
 from tests.e2e.running import Running
+from tests.ports import free_port
 from tests.web.serving import Client
 
 PAGES = 80  # that are looked at by one person

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from postbeat.embedded.redis import free_port
 from postbeat.model import FaultCode, Level, Phase, Side
 from postbeat.results import Result
 from tests.e2e.running import Running
 from tests.mailservers import LOST, MailServers
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mailservers
 

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from postbeat.embedded.redis import free_port
 from postbeat.model import Phase
 from postbeat.store import keys
 from tests.e2e import looking
 from tests.e2e.running import Running
 from tests.mailservers import CERTIFIED, KEY_PASSWORD, Account, MailServers
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mailservers
 

@@ -15,7 +15,6 @@ import trustme
 
 from postbeat.elements import SmtpElement
 from postbeat.embedded.processes import Processes
-from postbeat.embedded.redis import free_port
 from postbeat.model import FaultCode, Side
 from postbeat.probing import Prober
 from postbeat.profile import load
@@ -24,6 +23,7 @@ from postbeat.settings import Settings
 from tests import mailservers
 from tests.conftest import not_installed
 from tests.mailservers import Account, MailServers
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mailservers
 

@@ -18,7 +18,6 @@ import pytest
 from postbeat import profile as profiles
 from postbeat import settings
 from postbeat.elements import SmtpElement
-from postbeat.embedded.redis import free_port
 from postbeat.model import Level, Poll
 from postbeat.probing import Prober
 from postbeat.results import Result
@@ -28,6 +27,7 @@ from postbeat.web.settings import WebSettings
 from tests.e2e.running import Running
 from tests.ism.flaky import fails_first
 from tests.mailservers import MailServers
+from tests.ports import free_port
 from tests.web.serving import served
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from postbeat.embedded.redis import free_port
 from postbeat.profile import load
 from tests.cli.conftest import Run
 from tests.ism.flaky import fails_first
 from tests.ism.tables import FIELDS, SUBJECT
 from tests.mailservers import Account, MailServers
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mailservers
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from postbeat.embedded.processes import Child
-from postbeat.embedded.redis import free_port
 from postbeat.model import Kind, Level, Phase
 from tests.e2e.running import Running
 from tests.ism.flaky import fails_first
 from tests.mailservers import MailServers
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mailservers
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from postbeat.embedded.processes import Processes
-from postbeat.embedded.redis import free_port
 from tests.conftest import not_installed
+from tests.ports import free_port
 
 T = TypeVar("T")
 START_S = 30.0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from postbeat.embedded.redis import free_port
 from tests.e2e.running import Running
 from tests.mailservers import MailServers
 from tests.metrics.prometheus import Alertmanager, Prometheus, get, tool, until, webhook
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
 

@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from postbeat import codec
 from postbeat.delivery import Delivery, Outcome, Tally, Verdict
 from postbeat.embedded.processes import Child, Processes
-from postbeat.embedded.redis import free_port
 from postbeat.metrics import Exposition
 from postbeat.metrics.collect import CAUSES
 from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
@@ -31,6 +30,7 @@ from postbeat.store.facts import BEAT_SILENT_US
 from postbeat.store.wake import wake_text
 from tests.cli.conftest import command, environment
 from tests.metrics.prometheus import tool
+from tests.ports import free_port
 from tests.redis.site import BOX, BOX_PAIR, MAIL, PROFILE, WAKE, Site, result
 
 CANARY = "canary-7f3a91"

@@ -6,7 +6,8 @@ from pathlib import Path
 from redis import Redis, RedisError
 
 from postbeat.embedded.processes import Child, Processes
-from postbeat.embedded.redis import configuration, find_server, free_port
+from postbeat.embedded.redis import configuration, find_server
+from tests.ports import free_port
 
 
 class Server:

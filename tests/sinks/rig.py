@@ -15,10 +15,10 @@ from redis import Redis
 
 from postbeat import clock
 from postbeat.clock import Clock
-from postbeat.embedded.redis import free_port
 from postbeat.sinks.runner import World
 from postbeat.sinks.service import Service
 from postbeat.store import keys
+from tests.ports import free_port
 
 WAIT_S = 20.0
 

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 
 from postbeat.embedded.processes import EmbeddedError, Processes
-from postbeat.embedded.redis import free_port
 from tests.conftest import not_installed
+from tests.ports import free_port
 from tests.sinks.rig import Receiver, Rig
 
 CONFIGURATION = """

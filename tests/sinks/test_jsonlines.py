@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import pytest
 
-from postbeat.embedded.redis import free_port
 from postbeat.sinks.addresses import Target
 from postbeat.sinks.channel import NotDeliveredError
 from postbeat.sinks.jsonlines import FileChannel, SocketChannel
 from postbeat.sinks.notice import samples
+from tests.ports import free_port
 from tests.sinks.rig import Rig
 
 NOTICE = next(samples())

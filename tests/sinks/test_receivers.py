@@ -18,11 +18,11 @@ import pytest
 
 from postbeat.embedded.mail import MailServer, mail_server
 from postbeat.embedded.processes import Processes
-from postbeat.embedded.redis import free_port
 from postbeat.sinks.config import Relay
 from postbeat.sinks.email import in_order
 from postbeat.sinks.notice import samples
 from tests.conftest import not_installed
+from tests.ports import free_port
 from tests.sinks.rig import Receiver, Rig
 
 PASSWORD = "canary-7f3a91"

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from postbeat.cli import main
-from postbeat.embedded.redis import free_port
+from tests.ports import free_port
 from tests.sinks.rig import Receiver, Rig
 
 CANARY = "canary-91fe27"

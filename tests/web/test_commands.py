@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from postbeat.cli.web import user, web
-from postbeat.embedded.redis import free_port
 from postbeat.settings import SettingsError
 from postbeat.web import settings
 from postbeat.web.users import Role, Users, read, verify
+from tests.ports import free_port
 from tests.web.serving import Client
 
 PASSWORD = "a long password"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from postbeat.embedded.redis import free_port
 from postbeat.web.settings import WebSettings
+from tests.ports import free_port
 from tests.web.conftest import PASSWORD, People
 from tests.web.filling import CANARY, Filling
 from tests.web.serving import Client, served
