@@ -30,7 +30,7 @@ else
 	$(BIN)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
 endif
 
-check: format-check lint types imports test  ## Run all that CI checks
+check: format-check lint types imports test  ## Run all that CI checks, but for the wheel
 
 format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff format .

@@ -19,7 +19,7 @@ from tests.mailservers import MailServers
 # Set in CI: a test whose real server is not installed fails there instead of being skipped.
 REQUIRE_SERVERS = "POSTBEAT_REQUIRE_SERVERS"
 
-# Examples of the property tests that are to find what nobody thought of: many in CI, fewer in between.
+# Examples of the property tests that are to find what nobody thought of; of more, the search takes longer.
 MANY = int(os.environ.get("POSTBEAT_EXAMPLES", "2000"))
 
 # No example has a deadline of its own: on a busy machine any of them may take long.
