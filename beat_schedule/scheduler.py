@@ -26,7 +26,8 @@ from postbeat.model import Pair
 from postbeat.profile import Profile, ProfileError
 from postbeat.secrets import Keys
 from postbeat.slots import Polled
-from postbeat.store.beat import BeatStore, Stretch
+from postbeat.store.beat import CATCH_UP_US, BeatStore, Stretch
+from postbeat.store.connecting import trouble_text
 from postbeat.store.facts import BeatFactsStore
 from postbeat.store.fold import Retention
 
@@ -38,7 +39,6 @@ TIDY_S = 60.0
 SHORTEST_WAIT_S = 0.02  # polls that are due closer together than this go out in one batch
 LONGEST_WAIT_S = 0.5
 _AWAY = (RedisError, OperationalError, OSError)
-CATCH_UP_US = 10_000_000  # polls that fell due while no beat ran are fired, unless they are older than this
 FIRST_POLLS = 1000  # on the very first start, up to so many pairs are polled at once instead of in their turn
 
 
@@ -117,7 +117,7 @@ class GridScheduler(Scheduler):
             self._meter.write(self._facts, to_us[-1], force.pairs)
         except _AWAY as error:
             if not self._broken:
-                log.error("Redis does not answer, polls are not fired: %s", error)
+                log.error("%s; polls are not fired", trouble_text(error))
             self._broken = True
             if self._force is not None:
                 self._force.publisher.close()

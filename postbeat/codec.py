@@ -150,6 +150,20 @@ def _tls(data: dict[str, Any] | None) -> TlsFacts | None:
     return TlsFacts(**({"version": "", "cipher": ""} | data | {"names": tuple(data.get("names", ()))}))
 
 
+def encode_fault(fault: Fault) -> str:
+    """A fault as one line of JSON."""
+    return json.dumps(_fault_data(fault))
+
+
+def decode_fault(text: str) -> Fault:
+    """The fault of what :func:`encode_fault` wrote.
+
+    Raises:
+        ValueError, KeyError: the text is no fault.
+    """
+    return _fault_of(json.loads(text))
+
+
 def _fault_data(fault: Fault) -> dict[str, str]:
     return {"side": fault.side, "code": fault.code, "message": fault.message, "stage": fault.stage}
 
@@ -220,8 +234,10 @@ def _grading(data: dict[str, Any] | None) -> Grading | None:
 
 
 def _fault(data: dict[str, str] | None) -> Fault | None:
-    if data is None:
-        return None
+    return None if data is None else _fault_of(data)
+
+
+def _fault_of(data: dict[str, str]) -> Fault:
     return Fault(Side(data["side"]), FaultCode(data["code"]), data["message"], data["stage"])
 
 

@@ -10,7 +10,17 @@ from typing import Any
 from postbeat.delivery import Bounce, Delivery, Hop, MailboxFacts, Verdict
 from postbeat.grade import days_left
 from postbeat.model import Fault, Level, Phase
-from postbeat.results import AnyEvent, Attempt, Event, PolicyFacts, Result, Service, TlsFacts, VerdictEvent
+from postbeat.results import (
+    AnyEvent,
+    Attempt,
+    Event,
+    PolicyFacts,
+    Reason,
+    Result,
+    Service,
+    TlsFacts,
+    VerdictEvent,
+)
 
 # The timings of the reference page's Table 3, in the order in which they pass.
 TIMES = ("lookupTime", "connectTime", "SSLHandshakeTime", "responseTime", "uploadTime")
@@ -252,16 +262,29 @@ def event_as_data(event: AnyEvent) -> dict[str, Any]:
         "poll": str(event.poll),
         "phase": None,
         "message": event.message,
-        "fault": None,
+        "fault": fault_as_data(event.fault),
+        "reasons": None,
     }
     if isinstance(event, VerdictEvent):
-        return data | {"verdict": event.verdict, "regions": dict(event.regions)}
+        reasons = {region: reason_as_data(reason) for region, reason in event.reasons.items()}
+        return data | {"verdict": event.verdict, "regions": dict(event.regions), "reasons": reasons}
     return data | {
         "region": event.pair.region,
         "level": event.level,
         "outcome": event.outcome,
         "phase": event.phase,
-        "fault": fault_as_data(event.fault),
+    }
+
+
+def reason_as_data(reason: Reason) -> dict[str, Any]:
+    """Why a region has its level, as plain data."""
+    return {
+        "level": reason.level,
+        "phase": reason.phase,
+        "stage": reason.stage or None,
+        "code": reason.code or None,
+        "side": reason.side or None,
+        "message": reason.message,
     }
 
 

@@ -19,7 +19,7 @@ from postbeat.model import (
     Poll,
     SecurityType,
 )
-from postbeat.verdict import Verdict
+from postbeat.verdict import LEVELS_WORST_FIRST, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +202,51 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a region has the level that counts for the verdict.
+
+    From its newest result of that level: ``stage``, ``code`` and ``side`` are those of the fault ("" for
+    none), ``phase`` is None where no result ever came. A long ``message`` is cut.
+    """
+
+    level: Level
+    phase: Phase | None
+    stage: str
+    code: str
+    side: str
+    message: str
+
+
+def region_texts(
+    levels: Mapping[str, str], said: Mapping[str, tuple[str | None, str | None, str | None]]
+) -> list[str]:
+    """Each region in one line, such as ``eu-west: FAILED (data) 452 no space``.
+
+    Those of the worst level come first, and those of one level by name.
+
+    Args:
+        levels: the level of each region.
+        said: level, stage and message of the reasons that are known. What was said of another level is left
+            out.
+    """
+
+    def text(region: str) -> str:
+        level = levels[region]
+        of_level, stage, message = said.get(region, (None, None, None))
+        reason = f"({stage}) {message}" if stage else message or ""
+        return " ".join(f"{region}: {level} {reason if of_level == level else ''}".split())
+
+    order = sorted(levels, key=lambda region: (LEVELS_WORST_FIRST.index(Level(levels[region])), region))
+    return [text(region) for region in order]
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictEvent:
     """A change of the verdict on an element, with the poll that brought it about.
 
-    ``regions`` has the confirmed level of each region, after the change.
+    ``regions`` has the confirmed level of each region, after the change, ``reasons`` why those are not GOOD
+    that are not, of the ten worst. ``message`` and ``fault`` are those of the worst region. An event that was
+    written before there were reasons has none, no fault, and the message of the poll.
     """
 
     element: str
@@ -216,6 +257,14 @@ class VerdictEvent:
     regions: Mapping[str, Level]
     message: str
     id: str = ""
+    fault: Fault | None = None
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+
+    @property
+    def region_texts(self) -> list[str]:
+        """Each region in one line, with its reason, the worst first."""
+        said = {region: (it.level, it.stage, it.message) for region, it in self.reasons.items()}
+        return region_texts(self.regions, said)
 
 
 AnyEvent = Event | VerdictEvent

@@ -26,6 +26,12 @@ class Verdict(StrEnum):
     UNKNOWN = "UNKNOWN"  # no region has fresh news
 
 
+# How levels and verdicts are told wherever they are shown: by sign and word, so that colour is not needed.
+SIGNS = {"GOOD": "✓", "MARGINAL": "!", "DEGRADED": "~", "FAILED": "✗", "UNKNOWN": "?"}
+WORST_FIRST = (Verdict.FAILED, Verdict.DEGRADED, Verdict.UNKNOWN, Verdict.GOOD)
+LEVELS_WORST_FIRST = (Level.FAILED, Level.MARGINAL, Level.UNKNOWN, Level.GOOD)  # UNKNOWN has no vote
+
+
 def verdict_of(levels: Mapping[str, Level], quorum: Quorum) -> Verdict:
     """The verdict from the confirmed level of each region; UNKNOWN ones are not fresh and have no vote."""
     fresh = [level for level in levels.values() if level is not Level.UNKNOWN]
@@ -42,6 +48,12 @@ def needed(quorum: Quorum, fresh: int) -> int:
     if isinstance(quorum, int):
         return quorum
     return {"any": 1, "majority": fresh // 2 + 1, "all": fresh}[quorum]
+
+
+def concerned(levels: Mapping[str, str]) -> list[str]:
+    """The regions that a verdict is about: those that voted against GOOD, or all where none did."""
+    against = (Level.MARGINAL, Level.FAILED)
+    return [region for region, level in levels.items() if level in against] or list(levels)
 
 
 def disagreeing(levels: Mapping[str, Level], verdict: Verdict) -> tuple[str, ...]:

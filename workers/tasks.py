@@ -12,6 +12,7 @@ from postbeat import codec, mailbox, queues
 from postbeat.elements import Imap4Element, Pop3Element, SmtpElement
 from postbeat.model import Poll
 from postbeat.results import Result
+from postbeat.store.connecting import trouble_text
 from postbeat.store.wake import wake_text
 from postbeat.store.worker import LeaseLostError
 from workers import context
@@ -106,7 +107,9 @@ async def _insisting(result: Result, record: Callable[[], Awaitable[bool]]) -> b
         try:
             return await record()
         except RedisError as error:
-            log.warning("cannot record %s: %s; trying again in %g s", result.poll, error, wait_s)
+            log.warning(
+                "cannot record %s: %s; trying again in %g s", result.poll, trouble_text(error), wait_s
+            )
             await asyncio.sleep(wait_s)
     return await record()
 
@@ -127,8 +130,9 @@ async def _to_its_end(mailbox_id: str, stay: Awaitable[None]) -> str:
     except LeaseLostError:
         return "another reader took over"
     except RedisError as error:
-        log.warning("the reader of %s ends, beat will send another: %s", mailbox_id, error)
-        return "Redis does not answer"
+        trouble = trouble_text(error)
+        log.warning("the reader of %s ends, beat will send another: %s", mailbox_id, trouble)
+        return trouble
     return ""
 
 

@@ -152,10 +152,17 @@ def configuration(port: int, password: str, folder: Path, *, persistent: bool) -
         f"dir {_quoted(str(folder))}",
         'save ""',
         f"appendonly {'yes' if persistent else 'no'}",
-        # Polls and counters must not vanish silently: with no memory left a write has to fail.
+        # Polls and counters must not vanish silently: with no memory left a write has to fail. Without a
+        # limit the system would end Redis instead, or something else of this machine.
+        f"maxmemory {_machine_bytes() // 2}",
         "maxmemory-policy noeviction",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _machine_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _quoted(text: str) -> str:

@@ -41,6 +41,7 @@ class Visit:
         self._undeletable: set[Place] = set()  # not tried again in this visit
         self._refusals = 0
         self._not_before_us = 0
+        self._fault: Fault | None = None  # of the last look, by an earlier reader perhaps
         self._noted_at = 0.0
         self._began = False
         self._looked = False
@@ -90,6 +91,7 @@ class Visit:
         self._remembered = await self._desk.memory()
         noted = await self._desk.noted()
         self._not_before_us = noted.not_before_us
+        self._fault = noted.fault
         self._looker.begin(self._remembered, noted.looked_at_us)
         await self._settler.begin()
 
@@ -116,7 +118,8 @@ class Visit:
     async def _conclude(self, made: tuple[Attempt, ...]) -> None:
         """After a look: records what it decided, deletes what is done with, remembers the rest."""
         self._looked = True
-        self._note_conflict(made[-1].fault)
+        self._fault = made[-1].fault
+        self._note_conflict(self._fault)
         await self._settler.settle(self._looker, made)
         await self._tidy()
         memory = self._looker.kept()
@@ -144,7 +147,7 @@ class Visit:
         not_before_us = self._not_before_us
         if interval_s := self._interval_s():
             not_before_us = max(not_before_us, looked_at_us + round(interval_s * 1e6))
-        await self._desk.note(tally, Noted(looked_at_us, not_before_us), facts)
+        await self._desk.note(tally, Noted(looked_at_us, not_before_us, self._fault), facts)
 
     def _interval_s(self) -> float:
         """How long two logins must be apart, in seconds."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, cast
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.commands.core import Script
 
 from postbeat import queues, slots
@@ -20,14 +22,20 @@ from postbeat.results import Result
 from postbeat.slots import Polled
 from postbeat.store import keys, records, summary
 from postbeat.store.connecting import client
+from postbeat.store.maintenance import FORMER_KEPT_S, former_text
 from postbeat.store.records import Pending
+from postbeat.store.streams import readable
 from postbeat.store.wake import needs_reader_call
+from postbeat.windows import Window
 
 QUEUE_SLACK = 10  # messages of a queue beyond those that may be of use
 SWEEP_LIMIT = 500  # silences turned into results in one sweep; the rest waits for the next
 BATCH = 500  # mailboxes asked about, or pairs forgotten, in one exchange
 RAW_KEPT_S = 2 * 86_400  # the log of a pair that has left the profile; it is folded more often than that
 ROLLUP_KEPT_S = 400 * 86_400  # and its rollups, where they have no end yet
+PAUSES_KEPT = 20  # a poll that fell due in one of them may be asked about as long as its silence takes
+CATCH_UP_US = 10_000_000  # polls that fell due while no beat ran are fired, unless they are older than this
+_MONITORS = ("", *Kind)  # whose polls a beat fires: those of all monitors, or of one
 LOST_KEPT_US = 86_400_000_000  # a message that was lost, and got no result, is forgotten so long after
 
 
@@ -40,6 +48,50 @@ class Stretch:
 
     from_us: int | None
     to_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A time in which no beat fired polls, longer than is caught up."""
+
+    from_us: int = 0
+    to_us: int = 0
+
+    def first_slot(self, element: Polled, pair: Pair) -> int:
+        """The first slot of a pair that was fired again: of what is caught up, only the latest is."""
+        poll_s = slots.poll_s(element)
+        latest = slots.slot_at(pair, poll_s, self.to_us)
+        return max(latest, slots.slot_at(pair, poll_s, self.to_us - CATCH_UP_US) + 1)
+
+    def leaves_out(self, element: Polled, poll: Poll) -> bool:
+        """Whether a poll fell due in it, and was not caught up."""
+        due_us = slots.due_us(poll.pair, slots.poll_s(element), poll.slot)
+        return self.from_us < due_us and poll.slot < self.first_slot(element, poll.pair)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pauses:
+    """The pauses of the polls of each kind, at least one, the last one last."""
+
+    of: Mapping[Kind, Sequence[_Pause]]
+
+    @property
+    def resumed_us(self) -> int:
+        """When the last of all was over: beats of several monitors do not come back at one moment."""
+        return max(pauses[-1].to_us for pauses in self.of.values())
+
+    def first_slot(self, element: Polled, pair: Pair) -> int:
+        """The first slot of a pair that was fired after the last one."""
+        return self.of[element.kind][-1].first_slot(element, pair)
+
+    def leaves_out(self, element: Polled, poll: Poll) -> bool:
+        """Whether no beat ever fired a poll."""
+        return any(pause.leaves_out(element, poll) for pause in self.of[element.kind])
+
+
+def _pauses(text: str) -> list[_Pause]:
+    moments = [int(moment) for moment in text.split()]
+    return [_Pause(*pause) for pause in zip(moments[::2], moments[1::2], strict=True)]
 
 
 class BeatStore:
@@ -60,7 +112,8 @@ class BeatStore:
 
     def claim(self, monitor: str = "") -> Stretch:
         """Claims the time up to now: for the polls of a monitor, or ("") for all."""
-        cursor, now_us = cast("list[str]", self._claim(keys=[keys.cursor(monitor)], args=[]))
+        names = [keys.cursor(monitor), keys.pause(monitor), *(keys.cursor(other) for other in _MONITORS)]
+        cursor, now_us = cast("list[str]", self._claim(keys=names, args=[CATCH_UP_US, PAUSES_KEPT]))
         return Stretch(int(cursor) if cursor else None, int(now_us))
 
     def fired_to_us(self, monitor: str = "") -> int | None:
@@ -100,29 +153,48 @@ class BeatStore:
                 pipe.execute()
 
     def publish_profile(self, profile: Profile) -> None:
-        """Tells views what may be known of the elements of the profile in force, and of no other."""
+        """Tells views what may be known of the elements of the profile in force, and of no other.
+
+        Where the windows of maintenance of an element change by it, the past keeps those that it had. What
+        is stored and cannot be read is replaced.
+        """
         facts = {name: json.dumps(public_facts(element)) for name, element in profile.elements.items()}
         verdicts = {
             name: summary.first_verdict_text(element.regions, element.quorum)
             for name, element in profile.elements.items()
             if element.active and element.poll is not None
         }
-        gone = cast("set[str]", set(self._redis.hkeys(keys.PROFILE))) - facts.keys()
-        with self._redis.pipeline(transaction=True) as pipe:
-            if facts:
-                pipe.hset(keys.PROFILE, mapping=cast("dict[Any, Any]", facts))
-            if gone:
-                pipe.hdel(keys.PROFILE, *gone)
+
+        def publish(pipe: Pipeline) -> None:
+            texts = cast("dict[str, str]", pipe.hgetall(keys.PROFILE))
+            former = cast("dict[str, str]", pipe.hgetall(keys.FORMER_MAINTENANCE))
+            before = {
+                name: readable(f"{name} in {keys.PROFILE}", _maintenance, it) for name, it in texts.items()
+            }
+            after = {name: element.maintenance for name, element in profile.elements.items()}
+            now_us = self.now_us()
+            kept = {
+                name: former_text(former.get(name), before.get(name), after.get(name), now_us)
+                for name in former.keys() | before.keys() | after.keys()
+            }
+            pipe.multi()
+            _replace(pipe, keys.PROFILE, texts, facts)
+            _replace(pipe, keys.FORMER_MAINTENANCE, former, kept)
+            pipe.expire(keys.FORMER_MAINTENANCE, FORMER_KEPT_S)
             for name, text in verdicts.items():
                 pipe.hsetnx(keys.VERDICTS, name, text)
-            pipe.execute()
+
+        # Of two beats that publish a change at once, one sees what the other has published.
+        self._redis.transaction(publish, keys.PROFILE, keys.FORMER_MAINTENANCE)
 
     def sweep(self, profile: Profile) -> int:
         """Turns silence into UNKNOWN results. Returns how many were recorded.
 
         Pairs that are not in the profile are forgotten, whosever they were: nothing is expected of them.
+        Polls that no beat fired are expected of nobody: after a pause of beat each pair has its time anew.
         """
         now_us = self.now_us()
+        pauses = self._pauses()
         recorded = 0
         for member in self._due(keys.EXPECTED, now_us):
             name, _, half = member.partition("/")
@@ -131,14 +203,16 @@ class BeatStore:
             if element is None:
                 self._leave([member])
             elif half:
-                recorded += self._unread(profile, element, pair, now_us)
+                recorded += self._unread(profile, element, pair, pauses, now_us)
             else:
-                recorded += self._silent_pair(element, pair, now_us)
+                recorded += self._silent_pair(element, pair, pauses, now_us)
         for text in self._due(keys.OPEN, now_us):
             poll = Poll.parse(text)
             element = _polled(profile, poll.pair)
             if element is None or poll.slot > slots.slot_at(poll.pair, slots.poll_s(element), now_us):
                 self._redis.zrem(keys.OPEN, text)  # the slot of a longer interval has not come yet
+            elif pauses.leaves_out(element, poll):
+                self._redis.zrem(keys.OPEN, text)
             else:
                 recorded += self._silent(element, poll, now_us)
         return recorded
@@ -221,7 +295,13 @@ class BeatStore:
         known = {name: text for name, text in zip(names, texts, strict=True) if text}
         return {str(one.pair): one.kind for one in summary.summaries(known)}
 
-    def _silent_pair(self, element: Polled, pair: Pair, now_us: int) -> int:
+    def _pauses(self) -> _Pauses:
+        texts = cast("list[str | None]", self._redis.mget([keys.pause(monitor) for monitor in _MONITORS]))
+        of_all, *others = [_pauses(text or "") for text in texts]
+        known = (sorted([_Pause(), *of_all, *own], key=attrgetter("to_us")) for own in others)
+        return _Pauses(dict(zip(Kind, known, strict=True)))
+
+    def _silent_pair(self, element: Polled, pair: Pair, pauses: _Pauses, now_us: int) -> int:
         """The poll after the last one did not come in time; if long silence was slept over, several."""
         fields = cast("list[str | None]", self._redis.hmget(keys.pair(str(pair)), ["slot", "interval_us"]))
         score = int(self._redis.zscore(keys.EXPECTED, str(pair)) or now_us)
@@ -231,9 +311,10 @@ class BeatStore:
         # It was counted in the interval that the element had before: in this one it may be no silence yet.
         if is_other and (heard_at_us := self._heard_at_us(pair)) is not None:
             score = heard_at_us + records.silence_us(element)
-            if score > now_us:
-                self._redis.zadd(keys.EXPECTED, {str(pair): score}, xx=True, gt=True)
-                return 0
+        score = max(score, pauses.resumed_us + records.silence_us(element))
+        if score > now_us:
+            self._redis.zadd(keys.EXPECTED, {str(pair): score}, xx=True, gt=True)
+            return 0
         more = (now_us - score) // interval_us
         # As of the moment when the poll should have come, so that the next silence counts an interval later.
         at_us = score + (1 + more) * interval_us - records.silence_us(element)
@@ -241,7 +322,7 @@ class BeatStore:
         if fields[0] is None or is_other:
             more = 0  # nobody knows since when: no result ever came, or none of this interval
         else:
-            slot = int(fields[0]) + 1 + more
+            slot = max(int(fields[0]) + 1 + more, pauses.first_slot(element, pair))
         return self._silent(element, Poll(pair.element, pair.region, slot), at_us, more)
 
     def _heard_at_us(self, pair: Pair) -> int | None:
@@ -257,7 +338,7 @@ class BeatStore:
         names, values = records.poll_call(element, result, silent_polls=more)
         return int(records.recorded(self._record(keys=names, args=values)))
 
-    def _unread(self, profile: Profile, element: Polled, pair: Pair, now_us: int) -> int:
+    def _unread(self, profile: Profile, element: Polled, pair: Pair, pauses: _Pauses, now_us: int) -> int:
         """Messages whose time is long over, and no reader came to look: they are awaited from now on."""
         member = f"{pair}/read"
         self._redis.zrem(keys.EXPECTED, member)
@@ -273,7 +354,8 @@ class BeatStore:
         for message in map(Pending.loads, pending.values()):
             if message.poll.pair != pair:
                 continue
-            silent_at_us = message.expires_at_us + records.silence_us(element)
+            # Where no reader was there, it was beat's to wake one.
+            silent_at_us = max(message.expires_at_us, pauses.resumed_us) + records.silence_us(element)
             result = _unknown(message.poll, Phase.READ, reader.kind, text, now_us, Outcome.UNREADABLE)
             names, values = records.message_call(result, reader.mailbox, "", following=message)
             if silent_at_us < now_us and records.recorded(self._record(keys=names, args=values)):
@@ -291,6 +373,20 @@ def _polled(profile: Profile, pair: Pair) -> Polled | None:
     if element is None or not element.active or element.poll is None or pair.region not in element.regions:
         return None
     return element
+
+
+def _maintenance(text: str) -> tuple[Window, ...]:
+    """The windows of an element in the text that is stored of it."""
+    return tuple(map(Window.parse, json.loads(text)["maintenance"]))
+
+
+def _replace(pipe: Pipeline, key: str, before: Mapping[str, str], after: Mapping[str, str | None]) -> None:
+    """Has a hash hold what is not None of ``after``, and nothing else."""
+    held: dict[Any, Any] = {name: text for name, text in after.items() if text is not None}
+    if held:
+        pipe.hset(key, mapping=held)
+    if gone := before.keys() - held.keys():
+        pipe.hdel(key, *gone)
 
 
 def _unknown(

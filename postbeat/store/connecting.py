@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from redis import Redis
@@ -10,9 +11,28 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,
+    InvalidResponse,
+    OutOfMemoryError,
+    RedisError,
+    TimeoutError,
+)
 
 WAIT_S = 20  # for a connection to be free
 _LIMITS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5}
+_TROUBLES: tuple[tuple[type[Exception], str], ...] = (  # the first that fits, as some are kinds of others
+    (AuthenticationError, "Redis refuses the user or the password of its URL"),
+    (BusyLoadingError, "Redis is not ready yet"),
+    (ConnectionError, "Redis does not answer"),
+    (TimeoutError, "Redis does not answer"),
+    (InvalidResponse, "What answers is no Redis"),
+    (RedisError, "Redis refuses"),
+    (Exception, "Redis does not answer"),
+)
+_OF_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
 
 def client(url: str, **options: Any) -> Redis:  # noqa: ANN401  as Redis takes them
@@ -38,6 +58,20 @@ def connections(url: str, most: int) -> BlockingConnectionPool:
     )
     pool.connection_class = type("Connection", (_Heeding, pool.connection_class), {})
     return pool
+
+
+def trouble_text(error: Exception) -> str:
+    """What is wrong with Redis, for people; without what a command wrote, which is nobody's affair.
+
+    ``error`` is one of Redis, of its socket, or of who sends tasks by it.
+    """
+    said = _OF_PIPELINE.sub("", str(error))
+    if isinstance(error, AuthenticationError) and error.status_code == "NOAUTH":
+        return "Redis wants a password: its URL has none"
+    if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in said:  # of a script, before 7.0
+        return "Redis is full, nothing was written: see its maxmemory"
+    trouble = next(text for kind, text in _TROUBLES if isinstance(error, kind))
+    return f"{trouble}: {said}"
 
 
 class _Heeding(AbstractConnection):

@@ -11,6 +11,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from postbeat import codec
 from postbeat.delivery import MailboxFacts
 from postbeat.probes.session import Memory
 from postbeat.results import Result
@@ -18,6 +19,7 @@ from postbeat.store import keys, records
 from postbeat.store.bells import Bell
 from postbeat.store.records import Expected, Noted, Pending
 from postbeat.store.scripts import Scripts
+from postbeat.store.streams import readable
 
 LEASE_MS = 10_000  # a killed reader's mailbox is free again after this long
 MARGIN_US = 1_000_000  # so long before its end a lease is not relied on any more
@@ -205,14 +207,16 @@ class Desk:
         counters = [part for name, number in tally.items() if number for part in (str(name), number)]
         named = f"{self._lease.token}#{self._notes}"
         times_us = (noted.looked_at_us, noted.not_before_us)
-        values = [named, *times_us, self._worker, text, MEMORY_S, *counters]
+        fault = codec.encode_fault(noted.fault) if noted.fault is not None else ""
+        values = [named, *times_us, self._worker, text, fault, MEMORY_S, *counters]
         await self._written("note", keys.mailbox(self._mailbox), values)
 
     async def noted(self) -> Noted:
         """What an earlier reader noted."""
-        names = ["looked_at_us", "not_before_us"]
-        looked, not_before = await self._redis.hmget(keys.mailbox(self._mailbox), names)
-        return Noted(int(looked or 0), int(not_before or 0))
+        names = ["looked_at_us", "not_before_us", "fault"]
+        looked, not_before, fault = await self._redis.hmget(keys.mailbox(self._mailbox), names)
+        known = readable("the fault of the last look", codec.decode_fault, fault) if fault else None
+        return Noted(int(looked or 0), int(not_before or 0), known)
 
     async def take_tally(self) -> dict[str, int]:
         """The counters since they were last taken: for a check, which tells them. They start anew."""

@@ -7,7 +7,6 @@
 --       8 how many entries stay in the log although they are folded
 -- Returns 1, or 0 when the rollups have changed since they were read.
 
-local STRETCHES = 64 -- at most, of folded entries
 local REWRITTEN = 50 -- entries of a log, at most
 local LOG_S = 7 * 86400 -- for how long a log is kept in which nothing comes any more
 -- Memory is given out in these sizes, and up to a fifth of a large value's would be spare: so it is kept in pieces
@@ -40,19 +39,10 @@ end
 
 local function forget_old_stretches()
   local oldest_ms = math.floor(clock_us() / 1000) - tonumber(ARGV[7]) * 1000
-  local stretches = {}
   for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    local last_ms = string.match(field, '^log:(%d+)')
-    if last_ms then
-      stretches[#stretches + 1] = { tonumber(last_ms), field }
-    end
-  end
-  table.sort(stretches, function(one, other)
-    return one[1] < other[1]
-  end)
-  for place, stretch in ipairs(stretches) do
-    if stretch[1] < oldest_ms or place <= #stretches - STRETCHES then
-      redis.call('HDEL', KEYS[1], stretch[2])
+    local last_ms = tonumber(string.match(field, '^log:(%d+)') or '')
+    if last_ms and last_ms < oldest_ms then
+      redis.call('HDEL', KEYS[1], field)
     end
   end
 end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import Any, Literal, cast
 
 from redis import Redis
@@ -53,7 +54,7 @@ class History:
         since_ms = max(0, from_us // 1000 - SLACK_MS)
         stretches, newest = cast("list[Any]", self._recent(keys=names, args=[since_ms, UNFOLDED]))
         found: list[Figures] = []
-        for stretch in (loaded(pair, newest[::-1]), *map(figurelog.unpack, reversed(stretches))):
+        for stretch in chain((loaded(pair, newest[::-1]),), map(figurelog.unpack, reversed(stretches))):
             wanted = (one for one in stretch if from_us <= one.at_us and (to_us is None or one.at_us < to_us))
             found += sorted(wanted, key=_instant)[::-1]
             if len(found) >= count:

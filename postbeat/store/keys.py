@@ -2,7 +2,7 @@
 
 | key | type | what |
 | --- | --- | --- |
-| postbeat:pair:PAIR | hash | level, since_us, the level of each phase, outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME``; streak_level and streak (polls in a row of one level, UNKNOWN ones left out), confirmed, hidden (the confirmed level that silence took away), silent (UNKNOWN polls since), failures, failed_since_us, quorum, confirmpolls; expires_at_us and read_expires_at_us (the ends of the certificates of its server and of the mailbox's); of a pair that has left the profile, for a while, only ``left`` |
+| postbeat:pair:PAIR | hash | level, since_us, the level of each phase, words:send and words:read (message, phase, stage, code, side of a half that is not GOOD), outcome, slot, reads, counts ``n:PHASE:LEVEL`` and ``n:outcome:OUTCOME``; streak_level and streak (polls in a row of one level, UNKNOWN ones left out), confirmed, hidden (the confirmed level that silence took away), silent (UNKNOWN polls since), failures, failed_since_us, quorum, confirmpolls; expires_at_us and read_expires_at_us (the ends of the certificates of its server and of the mailbox's); of a pair that has left the profile, for a while, only ``left`` |
 | postbeat:states | hash | pair -> where it stands, in short: the JSON array of :class:`postbeat.store.summary.PairSummary` |
 | postbeat:latest:PHASE | hash | pair -> the latest result of that phase |
 | postbeat:notable:PAIR | list | the last results that were not GOOD or changed the level, whole |
@@ -11,9 +11,10 @@
 | postbeat:timing:PAIR | hash | ``TIMING:BUCKET`` -> how many results, ``TIMING:sum`` -> their sum (us), for ever growing |
 | postbeat:results | stream | every result |
 | postbeat:events | stream | every change of a level or a verdict, and every outcome that is news |
-| postbeat:verdicts | hash | element -> JSON: verdict, since_us, quorum, regions with their confirmed level |
+| postbeat:verdicts | hash | element -> JSON: verdict, since_us, quorum, regions with their confirmed level, reasons (why regions are not GOOD: level, phase, stage, code, side, message) |
 | postbeat:profile | hash | element -> JSON: what may be known of it, of the profile in force |
 | postbeat:maintenance | hash | id -> JSON: a window of maintenance that was announced by hand |
+| postbeat:maintenance-former | hash | element -> JSON: the windows that it had in the profile before, and until when |
 | postbeat:workers | hash | worker process -> JSON: what it told of itself last |
 | postbeat:beat | hash | what beat told of itself last |
 | postbeat:region:REGION | hash | figures of a region's workers: queue wait and loop lag by bucket, expired polls |
@@ -38,10 +39,12 @@
 | postbeat:turns:MAILBOX | zset | checks that wait for the lease, named in the order they came -> alive until (us; expires) |
 | postbeat:waking:MAILBOX | string | a reader was sent for a moment ago (expires) |
 | postbeat:memory:MAILBOX | string | which messages the reader has looked at |
-| postbeat:mailbox:MAILBOX | hash | what readers noted: counters ``total:NAME`` and ``since:NAME``, the last look, facts |
+| postbeat:mailbox:MAILBOX | hash | what readers noted: counters ``total:NAME`` and ``since:NAME``, the last look and its fault, facts |
 | postbeat:mailboxes | hash | mailbox -> how to wake its reader |
 | postbeat:cursor | string | the grid is fired up to here (us) |
 | postbeat:cursor:MONITOR | string | the same of a beat that fires the polls of some monitors, for each of them |
+| postbeat:pause | string | when the grid was fired by no beat for longer than is caught up: from, to (us), of the last 20 times |
+| postbeat:pause:MONITOR | string | the same of the polls of some monitors |
 
 Besides, ``postbeat:bell:PROCESS`` is the channel by which a worker process hears that something became pending
 in a mailbox whose lease it holds, or that a check wants that mailbox. The message is the mailbox.
@@ -61,6 +64,7 @@ STATES = "postbeat:states"
 VERDICTS = "postbeat:verdicts"
 PROFILE = "postbeat:profile"
 MAINTENANCE = "postbeat:maintenance"
+FORMER_MAINTENANCE = "postbeat:maintenance-former"
 WORKERS = "postbeat:workers"
 BEAT = "postbeat:beat"
 MAILBOXES = "postbeat:mailboxes"
@@ -68,14 +72,20 @@ ALERTS_TABLE = "postbeat:alerts-table"
 ALERTS = "postbeat:alerts"
 ALERTS_ALL = "postbeat:alerts-all"
 CURSOR = "postbeat:cursor"
+PAUSE = "postbeat:pause"
 
 # What scripts consist of besides what all of them share.
-_PARTS = {"record": ("verdict", "standing"), "retire": ("verdict",)}
+_PARTS = {name: ("standing", "verdict") for name in ("record", "retire")}
 
 
 def cursor(monitor: str) -> str:
     """How far the grid is fired by beats that fire the polls of some monitors; "" stands for those of all."""
     return f"{CURSOR}:{monitor}" if monitor else CURSOR
+
+
+def pause(monitor: str) -> str:
+    """The pauses of the beats that fire the polls of some monitors; "" stands for those of all."""
+    return f"{PAUSE}:{monitor}" if monitor else PAUSE
 
 
 def pair(name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase, translate
 from typing import cast
 
 from redis import Redis
@@ -14,12 +16,15 @@ from redis import Redis
 from postbeat.model import Pair
 from postbeat.store import keys
 from postbeat.store.connecting import client
+from postbeat.store.streams import readable
 from postbeat.store.summary import element_facts
 from postbeat.windows import Window
 
 KEPT_US = 400 * 86_400_000_000  # as long as rollups are kept, for reports of the past
 LONGEST_US = 366 * 86_400_000_000
 TEXT_LIMIT = 500  # characters of a glob or a reason
+FORMER_KEPT_S = 86_400  # windows that the profile had before: results are folded within some hours
+FORMER_LIMIT = 50  # changes of an element's windows, for a profile that changes all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +64,96 @@ class AdHoc:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """All windows of maintenance as of one moment: those of the profile, by element, and those by hand."""
+    """Windows of maintenance as of one moment: those that elements have in the profile, and all by hand.
+
+    ``former`` has the windows that elements had before, as :func:`former_text` writes them: a moment of the
+    past is judged by the windows that were in force then.
+    """
 
     windows: Mapping[str, Sequence[Window]]
     by_hand: Sequence[AdHoc] = ()
+    former: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, pair: Pair, at_us: int) -> bool:
         """Whether the pair is in maintenance at a moment."""
-        return any(window.covers(at_us) for window in self.windows.get(pair.element, ())) or any(
+        return any(window.covers(at_us) for window in self._in_force(pair.element, at_us)) or any(
             window.covers(pair, at_us) for window in self.by_hand
         )
 
+    def covering(self, at_us: int) -> Callable[[Pair], bool]:
+        """What tells of a pair whether it is in maintenance at this moment: quick for many thousands."""
+        is_open = functools.cache(lambda window: window.covers(at_us))  # elements share a few windows
+        known = {element for element, windows in self.windows.items() if windows} | self.former.keys()
+        elements = {element for element in known if any(map(is_open, self._in_force(element, at_us)))}
+        globs: dict[str, set[str]] = {}  # of elements, by the glob of regions
+        for window in self.by_hand:
+            if window.from_us <= at_us < window.to_us:
+                globs.setdefault(window.region, set()).add(window.element)
+        fitting = {region: _fits_any(some) for region, some in globs.items()}
+
+        def is_covered(pair: Pair) -> bool:
+            return pair.element in elements or any(
+                fnmatchcase(pair.region, region) and fits(pair.element) for region, fits in fitting.items()
+            )
+
+        return is_covered
+
     def reasons(self, pair: Pair, at_us: int) -> list[str]:
         """Why the pair is in maintenance at a moment, for people; nothing where it is not."""
-        announced = [str(window) for window in self.windows.get(pair.element, ()) if window.covers(at_us)]
+        in_force = self._in_force(pair.element, at_us)
+        announced = [str(window) for window in in_force if window.covers(at_us)]
         return announced + [window.why for window in self.by_hand if window.covers(pair, at_us)]
+
+    def renewed(self, newer: Calendar) -> Calendar:
+        """This one with what a newer one knows: the windows of its elements, and all by hand.
+
+        What was in force before stays true, though Redis may have dropped it since.
+        """
+        return Calendar({**self.windows, **newer.windows}, newer.by_hand, {**self.former, **newer.former})
+
+    def _in_force(self, element: str, at_us: int) -> Sequence[Window]:
+        """The windows that the profile had for an element at a moment."""
+        if text := self.former.get(element):
+            for until_us, windows in _former(text):
+                if at_us < until_us:
+                    return windows
+        return self.windows.get(element, ())
+
+
+def former_text(
+    text: str | None, before: tuple[Window, ...] | None, after: tuple[Window, ...] | None, now_us: int
+) -> str | None:
+    """What is stored of an element's former windows once a profile is published; None for nothing.
+
+    It is a JSON array of ``[until_us, windows]``, the oldest first.
+
+    Args:
+        text: what was stored; what cannot be read counts as nothing.
+        before: the windows that were in force up to now; None for an element that was not in the profile.
+        after: those from now on; None for an element that is not in the profile any more.
+        now_us: the moment of the change.
+    """
+    oldest_us = now_us - FORMER_KEPT_S * 1_000_000
+    known = [one for one in _former(text or "[]") if one[0] >= oldest_us]
+    if before != after and (known or before is not None):
+        known.append((now_us, before or ()))
+    rows = [(until_us, [str(window) for window in windows]) for until_us, windows in known[-FORMER_LIMIT:]]
+    return json.dumps(rows) if rows else None
+
+
+def _fits_any(globs: Collection[str]) -> Callable[[str], bool]:
+    """What tells whether a name fits one of these globs; a single pattern takes a tenth of the time."""
+    fits = re.compile("|".join(map(translate, globs))).match
+    return functools.cache(lambda name: fits(name) is not None)
+
+
+@functools.lru_cache(maxsize=65536)  # one edit of a shared window leaves a text for each of many elements
+def _former(text: str) -> Sequence[tuple[int, Sequence[Window]]]:
+    return readable(f"an entry of {keys.FORMER_MAINTENANCE}", _loaded, text) or ()
+
+
+def _loaded(text: str) -> Sequence[tuple[int, Sequence[Window]]]:
+    return [(int(until_us), tuple(map(Window.parse, windows))) for until_us, windows in json.loads(text)]
 
 
 class MaintenanceStore:
@@ -92,15 +172,26 @@ class MaintenanceStore:
         return seconds * 1_000_000 + micros
 
     def calendar(self, profile: Mapping[str, Sequence[Window]] | None = None) -> Calendar:
-        """All windows as of now.
+        """The windows as of now.
 
         Args:
-            profile: the windows of each element; None takes those of the profile in force.
+            profile: the windows of each element that is asked about; one that has none may have had some
+                before. None takes the profile in force, and what has left it.
         """
+        # Former windows come after the profile: those of now without them would judge the past, too.
         if profile is None:
             stored = cast("dict[str, str]", self._redis.hgetall(keys.PROFILE))
             profile = {name: element_facts(text).maintenance for name, text in stored.items()}
-        return Calendar({name: windows for name, windows in profile.items() if windows}, self.listing())
+            former = cast("dict[str, str]", self._redis.hgetall(keys.FORMER_MAINTENANCE))
+        else:
+            former = self._former_of(profile.keys())
+        return Calendar(profile, self.listing(), former)
+
+    def _former_of(self, elements: Collection[str]) -> dict[str, str]:
+        """What is stored of the former windows of some elements: of all it may be megabytes."""
+        names = list(elements)
+        texts = cast("list[str | None]", self._redis.hmget(keys.FORMER_MAINTENANCE, names)) if names else []
+        return {name: text for name, text in zip(names, texts, strict=True) if text}
 
     def listing(self) -> list[AdHoc]:
         """The windows that were announced by hand, in the order in which they begin."""

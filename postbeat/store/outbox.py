@@ -7,7 +7,7 @@ which are not asyncio: :class:`Letters`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -69,10 +69,13 @@ def connect(url: str) -> AsyncRedis:
     return AsyncRedis.from_pool(connections(url, CONNECTIONS))
 
 
-async def facts_of(redis: AsyncRedis, element: str) -> ElementFacts | None:
-    """What may be known of one element of the profile in force; None where it is not in it."""
-    text = await redis.hget(keys.PROFILE, element)
-    return element_facts(str(text)) if text is not None else None
+async def facts_of(redis: AsyncRedis, elements: Collection[str]) -> dict[str, ElementFacts]:
+    """What may be known of some elements, of those that are in the profile in force."""
+    names = list(elements)
+    texts = await redis.hmget(keys.PROFILE, names) if names else []
+    return {
+        name: element_facts(str(text)) for name, text in zip(names, texts, strict=True) if text is not None
+    }
 
 
 class Outbox:

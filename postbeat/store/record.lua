@@ -35,6 +35,7 @@ local phase, pair, slot, level, message = ARGV[1], ARGV[2], tonumber(ARGV[3]), A
 local result, now_us, has_read, outcome = ARGV[6], ARGV[7], ARGV[8] == '1', ARGV[9]
 local poll = pair .. '#' .. ARGV[3]
 local starts_poll = phase == 'send' or phase == 'check'
+local words = { message, phase, ARGV[13], ARGV[14], ARGV[15] } -- what this result says: as told of the pair
 local RESULTS, EVENTS, RAW, NOTABLE, GAP = 10000, 20000, 20000, 4, 1000
 local KEPT, KEPT_S = 10000, 3600 -- settled messages and copies
 local quorum_changed = false
@@ -189,9 +190,28 @@ local function level_now()
   return merged(state.send or 'UNKNOWN', state.read or 'UNKNOWN')
 end
 
--- What is told of the pair in words comes from this result.
-local function tell(short)
-  short[WHY], short[PHASE], short[STAGE], short[CODE], short[SIDE] = message, phase, ARGV[13], ARGV[14], ARGV[15]
+local function tell(short, told)
+  short[WHY], short[PHASE], short[STAGE], short[CODE], short[SIDE] = unpack(told)
+end
+
+-- While a half is not GOOD its words are kept: the level may be its own when a result of the other half comes.
+local function keep_words(half)
+  local name = 'words:' .. half
+  if level ~= 'GOOD' then
+    set(name, cjson.encode(words))
+  elseif state[name] then
+    set(name, '')
+  end
+end
+
+-- The words of the half that a level comes from, of both those of this result; nil where that half has none.
+local function words_for(half, after)
+  if level == after then
+    return words
+  end
+  local other = half == 'send' and 'read' or 'send'
+  local kept = state[other] == after and state['words:' .. other] or ''
+  return kept ~= '' and cjson.decode(kept) or nil
 end
 
 -- The first end of a certificate of the server that is polled and of the mailbox's; each is known until its server
@@ -219,23 +239,26 @@ local function take_figures(short, half)
   take_certificate(short)
 end
 
--- Returns the level of the pair before and after this result.
+-- Returns the level of the pair before and after this result, and the words of the half that it comes from, or nil.
 local function take_level(short, half)
   local before = state.level or 'UNKNOWN'
   if not half then
     return before, before
   end
   set(half, level)
+  keep_words(half)
   local after = level_now()
+  local told = words_for(half, after)
   if after ~= before then
     set('level', after)
-    set('since_us', now_us)
-    tell(short)
-  elseif level == after and (half == 'read' or not has_read or level ~= 'GOOD') then
-    -- The text of the half that the level comes from; where both are GOOD, that of the read, which says more.
-    tell(short)
+    tell(short, told or words)
+  elseif told and (half == 'read' or not has_read or after ~= 'GOOD') then
+    tell(short, told) -- where both halves are GOOD, the words of the read, which say more
   end
-  return before, after
+  if after ~= before or not state.since_us then
+    set('since_us', now_us)
+  end
+  return before, after, told
 end
 
 -- A poll counts when nothing more of it comes; what comes after all corrects the last one that was counted.
@@ -251,13 +274,13 @@ local function take_poll(half, before, after)
   end
 end
 
-local function append_event(before, after)
-  local entry = { 'pair', pair, 'was', before, 'level', after, 'at_us', now_us, 'poll', poll, 'phase', phase,
-    'message', message, 'outcome', outcome }
-  if ARGV[14] ~= '' then
-    for place, name in ipairs({ 'stage', 'code', 'side' }) do
-      entry[#entry + 1] = name
-      entry[#entry + 1] = ARGV[12 + place]
+local function append_event(before, after, told)
+  local text, told_phase, stage, code, side = unpack(told)
+  local entry = { 'pair', pair, 'was', before, 'level', after, 'at_us', now_us, 'poll', poll, 'phase', told_phase,
+    'message', text, 'outcome', outcome }
+  if code ~= '' then
+    for _, part in ipairs({ 'stage', stage, 'code', code, 'side', side }) do
+      entry[#entry + 1] = part
     end
   end
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', EVENTS, '*', unpack(entry))
@@ -287,7 +310,7 @@ local function standing()
   end
   local half, short = half_spoken_for(is_newest), load_short(KEYS[8], pair)
   local confirmed = state.confirmed
-  local before, after = take_level(short, half)
+  local before, after, told = take_level(short, half)
   take_poll(half, before, after)
   local is_news = phase == 'after' or outcome == 'out-of-order'
   if half and outcome ~= '' then
@@ -300,7 +323,7 @@ local function standing()
   keep_short(short)
   save_state(KEYS[1])
   if after ~= before or is_news then
-    append_event(before, after)
+    append_event(before, after, not is_news and told or words)
   end
   if after ~= before or level ~= 'GOOD' then
     redis.call('LPUSH', KEYS[9], result)
@@ -309,8 +332,8 @@ local function standing()
   if state.confirmed and (state.confirmed ~= confirmed or quorum_changed) then
     local element, region = string.match(pair, '^(.*)@(.*)$')
     local quorum = (quorum_changed or not confirmed) and state.quorum or nil
-    local cause = { poll = poll, at_us = now_us, message = message }
-    vote(KEYS[10], KEYS[4], element, region, state.confirmed, quorum, cause)
+    local cause = { poll = poll, at_us = now_us, message = short[WHY] }
+    vote(KEYS[10], KEYS[4], KEYS[8], element, region, state.confirmed, quorum, cause)
   end
 end
 

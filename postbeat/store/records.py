@@ -9,7 +9,7 @@ from typing import Any
 from postbeat import codec, histogram, slots
 from postbeat.elements import SmtpElement
 from postbeat.figures import TIMINGS, Figures, figures_of
-from postbeat.model import Phase, Poll
+from postbeat.model import Fault, Phase, Poll
 from postbeat.results import Result
 from postbeat.servicelevels import for_reads
 from postbeat.slots import Polled
@@ -71,11 +71,13 @@ class Noted:
     """What a mailbox's readers leave for each other, in microseconds of the one clock; 0 for never.
 
     ``looked_at_us`` is when the last undisturbed look into all of it began. ``not_before_us`` is the moment
-    before which the server wants no login of ours.
+    before which the server wants no login of ours. ``fault`` is why the last look failed; None where
+    it did not.
     """
 
     looked_at_us: int = 0
     not_before_us: int = 0
+    fault: Fault | None = None
 
 
 def silence_us(element: Polled) -> int:

@@ -27,5 +27,5 @@ if redis.call('TTL', KEYS[6]) == -1 then
   redis.call('EXPIRE', KEYS[6], ARGV[3])
 end
 local cause = { poll = pair .. '#' .. slot, at_us = whole(clock_us()), message = pair .. ' has left the profile' }
-vote(KEYS[8], KEYS[9], element, region, nil, nil, cause)
+vote(KEYS[8], KEYS[9], KEYS[2], element, region, nil, nil, cause)
 return 1

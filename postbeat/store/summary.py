@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import filter as matching
+from fnmatch import fnmatchcase
 from typing import Any
 
 from postbeat.delivery import Outcome
 from postbeat.model import Kind, Level, Pair, Phase
-from postbeat.verdict import Quorum, Verdict
+from postbeat.results import Reason
+from postbeat.store.streams import reasons_of
+from postbeat.verdict import Quorum, Verdict, concerned
 from postbeat.windows import Window
 
 
@@ -49,13 +53,38 @@ class PairSummary:
 
 @dataclass(slots=True)  # not frozen, for the same reason
 class ElementVerdict:
-    """The verdict on an element, and the confirmed level of each region. Nobody changes it."""
+    """The verdict on an element, and the confirmed level of each region. Nobody changes it.
+
+    ``reasons`` are why regions are not GOOD, of the ten worst; one that nobody knows any more is left out.
+    """
 
     element: str
     verdict: Verdict
     since_us: int | None
     regions: Mapping[str, Level]
     quorum: Quorum
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+
+    def is_excused(self, in_maintenance: Callable[[Pair], bool]) -> bool:
+        """Whether it is not GOOD, and what is wrong is all in regions that are in maintenance."""
+        if self.verdict is Verdict.GOOD:
+            return False
+        return all(in_maintenance(Pair(self.element, region)) for region in concerned(self.regions))
+
+
+def reason_of(pair: PairSummary, reasons: Mapping[str, Reason]) -> Reason | None:
+    """Why a pair has the level that counts for the verdict; where that is GOOD, why it has the one of now.
+
+    None where nobody knows any more: a newer result has another level, which does not count yet.
+
+    Args:
+        pair: what is asked about.
+        reasons: those of the verdict on its element.
+    """
+    if pair.confirmed in (pair.level, Level.GOOD):
+        return Reason(pair.level, pair.phase, pair.stage, pair.code, pair.side, pair.why)
+    reason = reasons.get(pair.pair.region)
+    return reason if reason is not None and reason.level is pair.confirmed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +196,8 @@ def element_verdicts(stored: Mapping[str, str]) -> list[ElementVerdict]:
 
 def _verdict(element: str, data: dict[str, Any]) -> ElementVerdict:
     regions = {region: _LEVELS[level] for region, level in sorted(data["regions"].items())}
-    return ElementVerdict(element, _VERDICTS[data["verdict"]], data["since_us"], regions, data["quorum"])
+    verdict, reasons = _VERDICTS[data["verdict"]], reasons_of(data.get("reasons", {}))
+    return ElementVerdict(element, verdict, data["since_us"], regions, data["quorum"], reasons)
 
 
 @functools.lru_cache(maxsize=65536)  # they change with the profile only, and are asked for all the time
@@ -187,6 +217,12 @@ def element_facts(text: str) -> ElementFacts:
             "servicelevels": tuple(data["servicelevels"]),
         }
     )
+
+
+def any_named(profile: Mapping[str, ElementFacts], element: str, region: str) -> bool:
+    """Whether globs of an element's and of a region's name fit some element of a profile."""
+    fits = functools.cache(lambda one: fnmatchcase(one, region))  # thousands of elements share a few regions
+    return any(any(map(fits, profile[name].regions)) for name in matching(profile, element))
 
 
 class StoredFacts(Mapping[str, ElementFacts]):

@@ -11,7 +11,7 @@ from redis import Redis
 
 from postbeat import codec, plain
 from postbeat.delivery import MailboxFacts, Outcome
-from postbeat.model import Level, Pair, Phase
+from postbeat.model import Fault, Level, Pair, Phase
 from postbeat.results import AnyEvent, Result
 from postbeat.roundtrip import RoundTrip
 from postbeat.store import keys
@@ -67,9 +67,9 @@ class MailboxState:
     messages that should turn up, ``awaited`` that of those which were not found in time and still may,
     ``waiting`` that of the checks that wait for their turn. ``is_read`` is whether a reader is there now;
     ``worker`` is the process of the last one, "" where none was there. ``looked_at_us`` is None where nobody
-    has looked. Before ``not_before_us`` the server wants no login of ours; 0 is for no such moment.
-    ``totals`` are counters by the names of :class:`postbeat.delivery.Tally`; ``facts`` is what the server
-    told last.
+    has looked and could. Before ``not_before_us`` the server wants no login of ours; 0 is for no such moment.
+    ``fault`` is why the last look failed; None where it did not. ``totals`` are counters by the names of
+    :class:`postbeat.delivery.Tally`; ``facts`` is what the server told last.
     """
 
     mailbox: str
@@ -84,6 +84,7 @@ class MailboxState:
     not_before_us: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
     facts: MailboxFacts | None = None
+    fault: Fault | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, as :mod:`postbeat.plain` has it, without the totals."""
@@ -99,6 +100,7 @@ class MailboxState:
             "reader": self.worker if self.is_read else None,
             "lastLook": plain.seconds(self.looked_at_us),
             "notBefore": plain.seconds(self.not_before_us or None),
+            "fault": plain.fault_as_data(self.fault),
             **facts,
         }
 
@@ -177,10 +179,14 @@ class ViewStore:
         found = (readable(f"a notable result of {pair}", codec.decode, data) for data in reversed(stored))
         return [result for result in found if result is not None]
 
-    def mailboxes(self) -> list[MailboxState]:
-        """Every mailbox that messages were sent to or that was checked, in the order of names."""
+    def mailboxes(self, wanted: Callable[[str], bool] = lambda _: True) -> list[MailboxState]:
+        """Every mailbox that messages were sent to or that was checked, in the order of names.
+
+        Args:
+            wanted: tells of the identity of a mailbox whether it is wanted; without it all are.
+        """
         wakes = cast("dict[str, str]", self._redis.hgetall(keys.MAILBOXES))
-        names = sorted(wakes)
+        names = sorted(filter(wanted, wakes))
         with self._redis.pipeline(transaction=False) as pipe:
             for mailbox in names:
                 pipe.hlen(keys.pending(mailbox))
@@ -306,11 +312,14 @@ def _mailbox(
         waiting=waiting,
         is_read=bool(leases),
         worker=noted.get("worker", ""),
-        looked_at_us=int(noted["looked_at_us"]) if "looked_at_us" in noted else None,
+        looked_at_us=int(noted.get("looked_at_us", 0)) or None,
         not_before_us=int(noted.get("not_before_us", 0)),
         totals=totals,
         facts=readable(f"what the mailbox of {element} told", _mailbox_facts, noted["facts"])
         if "facts" in noted
+        else None,
+        fault=readable(f"the fault of {element}", codec.decode_fault, noted["fault"])
+        if "fault" in noted
         else None,
     )
 

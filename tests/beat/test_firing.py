@@ -9,6 +9,7 @@ import pytest
 
 from postbeat import slots
 from postbeat.model import Pair, Poll
+from postbeat.store import keys
 from tests.beat.beats import Beats, profile
 
 
@@ -61,6 +62,25 @@ def test_what_fell_due_long_before_a_restart_is_not_fired(beats: Beats) -> None:
     polls = set(beats.taken_polls())
     assert polls >= beats.polls_between(before_us - 5_000_000, after_us)
     assert polls <= beats.polls_between(before_us - 10_000_000, after_us)
+
+
+def test_after_a_long_pause_no_pair_is_silent_that_was_not_polled(beats: Beats) -> None:
+    beats.write(profile(2))
+    beats.start().tick()
+    beats.redis.zadd(keys.EXPECTED, {"m0@lab": 1, "m1@lab": 1})
+    beats.let_pass(600)
+    beats.start().tick()
+    assert not beats.redis.exists(keys.RESULTS)
+    assert beats.redis.zcount(keys.EXPECTED, beats.now_us(), "+inf") == 2
+
+
+def test_a_beat_that_starts_beside_another_notes_silence_at_once(beats: Beats) -> None:
+    beats.write(profile(2))
+    beats.start().tick()
+    second = beats.start()
+    beats.redis.zadd(keys.EXPECTED, {"m0@lab": 1, "m1@lab": 1})
+    second.tick()
+    assert beats.redis.xlen(keys.RESULTS) == 2
 
 
 def test_a_pair_that_was_due_several_times_gives_its_latest_poll(beats: Beats) -> None:

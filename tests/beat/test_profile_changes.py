@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
-from postbeat.model import Poll
+from postbeat.model import Pair, Poll
 from postbeat.store import keys
+from postbeat.store.maintenance import MaintenanceStore
 from tests.beat.beats import Beats, profile
 
 INVALID = """
@@ -61,6 +62,31 @@ def test_a_removed_element_is_forgotten_at_once(beats: Beats) -> None:
     beat.tick()
     assert beats.redis.zrange(keys.EXPECTED, 0, -1) == ["m0@lab"]
     assert [beats.redis.hkeys(key) for key in (keys.STATES, keys.PROFILE)] == [["m0@lab"], ["m0"]]
+
+
+def test_a_window_of_maintenance_that_is_removed_holds_for_the_time_it_was_there(
+    beats: Beats, redis_url: str
+) -> None:
+    beats.write(profile(extra=", maintenance: 'daily 00:00-24:00'"))
+    beats.start().tick()
+    in_force_us = beats.now_us()
+    beats.start().tick()  # anew, with the same profile
+    assert not beats.redis.exists(keys.FORMER_MAINTENANCE)
+    beats.write(profile())
+    beats.start().tick()
+    store = MaintenanceStore(redis_url)
+    calendar = store.calendar()
+    store.close()
+    pair = Pair("m0", "lab")
+    assert [calendar.covers(pair, at_us) for at_us in (in_force_us, beats.now_us())] == [True, False]
+
+
+@pytest.mark.parametrize("key", [keys.PROFILE, keys.FORMER_MAINTENANCE])
+def test_what_is_damaged_in_redis_does_not_stop_beat(beats: Beats, key: str) -> None:
+    beats.write(profile(300, poll=1))
+    beats.start().tick()
+    beats.redis.hset(key, "m0", "garbage")
+    assert beats.next_polls(beats.start())
 
 
 @pytest.mark.parametrize(("text", "line"), [(INVALID, 6), ("", 1), ("elements: [", 2), (None, 1)])

@@ -50,6 +50,18 @@ def test_a_tick_returns_and_says_so_once_and_polls_go_on_afterwards(
     assert caplog.text.count("Redis answers again") == 1
 
 
+def test_a_redis_that_is_full_is_not_said_to_be_away(beats: Beats, caplog: pytest.LogCaptureFixture) -> None:
+    beats.write(profile(300, poll=1))
+    beat = beats.start()
+    beat.tick()
+    beats.redis.config_set("maxmemory", 1)
+    assert [beat.tick(), beat.tick()] == [1.0, 1.0]
+    assert (
+        caplog.text.count("Redis is full, nothing was written: see its maxmemory; polls are not fired") == 1
+    )
+    assert "does not answer" not in caplog.text
+
+
 def test_a_profile_that_changes_meanwhile_is_taken_when_redis_is_back(beats: Beats, server: Server) -> None:
     beats.write(profile(1))
     beat = beats.start()

@@ -84,7 +84,7 @@ class MemoryDesk:
 
     async def note(self, tally: Mapping[str, int], noted: Noted, facts: MailboxFacts | None = None) -> None:
         self.tally.update(tally)
-        self.notes = Noted(noted.looked_at_us or self.notes.looked_at_us, noted.not_before_us)
+        self.notes = replace(noted, looked_at_us=noted.looked_at_us or self.notes.looked_at_us)
 
     async def looked_at_us(self) -> int:
         return 0

@@ -13,6 +13,7 @@ from postbeat.message import FIELD
 from postbeat.model import FaultCode, Level, Phase, Side
 from tests.embedded.conftest import Box
 from tests.embedded.reading import Reading, cutting, locked
+from tests.ports import free_port
 
 KINDS = pytest.mark.parametrize("kind", ["imap4", "pop3"])
 FOREIGN = b"From: someone@example.test\r\nSubject: keep me\r\nMessage-ID: <1@example.test>\r\n\r\nhello\r\n"
@@ -290,6 +291,24 @@ def test_what_a_crashed_run_left_behind_is_removed_once_it_is_old(box: Box, kind
         await reading.read()
         assert reading.desk.tally[Tally.ORPHANS] == 2
         assert left_in(box) == []
+
+    run(test())
+
+
+def test_why_the_last_look_failed_is_noted_until_one_does_not(box: Box) -> None:
+    async def test() -> None:
+        reading = Reading(box, "imap4", timeout=5, retestinterval=0)
+        reading.expect(1, within_s=-1, lost_s=-1)
+        await reading.read(port=free_port())
+        fault = reading.desk.notes.fault
+        assert fault is not None
+        assert (fault.side, fault.code, fault.stage) == (Side.REMOTE, FaultCode.REFUSED, "connect")
+        reading.desk.awaited.clear()
+        await reading.read()  # nothing is awaited: it does not look
+        assert reading.desk.notes.fault == fault
+        reading.expect(2, within_s=-1, lost_s=-1)
+        await reading.read()
+        assert reading.desk.notes.fault is None
 
     run(test())
 

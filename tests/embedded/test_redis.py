@@ -4,6 +4,7 @@ import stat
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
@@ -35,7 +36,6 @@ def test_it_answers_to_its_password_only(processes: Processes, tmp_path: Path) -
     with redis.Redis.from_url(url) as client:
         assert client.ping()
         assert client.config_get("bind")["bind"] == "127.0.0.1"
-        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
     password = url.partition("redis://:")[2].partition("@")[0]
     for other in ("", ":wrong@"):
         with (
@@ -43,6 +43,16 @@ def test_it_answers_to_its_password_only(processes: Processes, tmp_path: Path) -
             pytest.raises(redis.AuthenticationError),
         ):
             client.ping()
+
+
+def test_writes_fail_before_it_has_taken_all_memory_of_the_machine(
+    processes: Processes, tmp_path: Path
+) -> None:
+    with redis_in(processes, tmp_path, persistent=False) as client:
+        limit = int(client.config_get("maxmemory")["maxmemory"])
+        assert limit == pytest.approx(psutil.virtual_memory().total / 2)
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+        assert client.set("kept", "yes")
 
 
 def test_nobody_else_can_read_its_folder(processes: Processes, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from postbeat import codec
 from postbeat.embedded.processes import Processes
@@ -416,7 +417,7 @@ def _away_and_back(server: Server, rig: Rig) -> None:
         for _ in range(3):
             assert bridge.step(0) == 0
         (told,) = rig.told
-        assert told.startswith("smtp: Redis does not answer, results wait: ")
+        assert told.startswith("smtp: Redis does not answer: ")
         server.start()
         rig.killed()  # its lease ended meanwhile
         rig.clock.now_us += 60_000_000
@@ -427,3 +428,12 @@ def _away_and_back(server: Server, rig: Rig) -> None:
         assert bridge.step(0) == 1
     assert rig.logged() == [f"mail@lab#{slot}" for slot in (1, 2, 3)]
     assert [row.tally for row in rig.table().values()] == [3]
+
+
+def test_a_redis_that_is_full_is_not_said_to_be_away(server: Server, tmp_path: Path) -> None:
+    with ExitStack() as ends, Redis.from_url(server.url) as client:
+        rig = Rig(server.url, tmp_path, ends=ends)
+        client.config_set("maxmemory", 1)
+        with rig.bridge() as bridge:
+            assert not bridge.begin()
+    assert rig.told == ["smtp: Redis is full, nothing was written: see its maxmemory; results wait"]

@@ -119,11 +119,11 @@ def test_what_is_not_folded_stays_in_the_log_however_old_it_is(book: Logbook) ->
     assert book.total().counts["poll:GOOD"] == LIMIT + 3
 
 
-def test_the_results_of_a_pair_that_is_polled_without_a_pause_are_bounded(book: Logbook) -> None:
+def test_single_results_are_kept_for_their_time_however_many_there_are(book: Logbook) -> None:
     for number in range(70):
         book.write(check(book.now_us, slot=number))
         book.fold()
-    assert [figures.slot for figures in book.history.raw(PAIR, 0)] == list(range(6, 70))
+    assert [figures.slot for figures in book.history.raw(PAIR, 0)] == list(range(70))
     assert book.total().counts["poll:GOOD"] == 70
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 from postbeat.delivery import Outcome
 from postbeat.model import Kind, Level, Phase
 from postbeat.probes.session import Memory
+from postbeat.profile import Profile
 from postbeat.store import keys
 from postbeat.store.maintenance import MaintenanceStore
 from postbeat.store.records import Noted
+from postbeat.windows import Window
 from tests.redis.site import BOX, MAIL, PROFILE, SILENCE_US, Site, awaited, result
+
+SUNDAYS = Window.parse("Sun 02:00-04:00")
 
 
 def table() -> dict[str, str]:
@@ -32,9 +37,11 @@ ELSEWHERE = re.compile("postbeat:(rollup|workers|beat|region|sink.*|alerts.*|bri
 
 
 def test_every_key_is_in_the_table_with_its_type_and_every_row_is_used(site: Site, redis_url: str) -> None:
-    site.beat.claim()
-    site.beat.claim(Kind.SMTP)
+    for monitor in ("", Kind.SMTP):
+        site.redis.set(keys.cursor(monitor), 1)
+        site.beat.claim(monitor)
     site.beat.publish_profile(PROFILE)
+    site.beat.publish_profile(Profile({"mail": replace(MAIL, maintenance=(SUNDAYS,)), "box": BOX}))
     maintenance = MaintenanceStore(redis_url)
     maintenance.add("mail", from_us=1, to_us=2, why="a new disk")
     maintenance.close()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from postbeat.delivery import Outcome
 from postbeat.grade import merged
 from postbeat.model import Fault, FaultCode, Level, Phase, Side
 from tests.redis.site import BOX, MAIL, WAKE, Site, result
@@ -115,6 +116,57 @@ def test_an_event_tells_what_changed_when_and_why(site: Site) -> None:
     assert (event.was, event.level, event.at_us) == (Level.UNKNOWN, Level.FAILED, at_us)
     assert (str(event.poll), event.phase, event.message) == ("mail@lab#7", Phase.SEND, "452 no space")
     assert (site.state().since_us, site.state().why) == (at_us, "452 no space")
+
+
+def test_a_level_that_the_send_makes_is_told_in_its_words_when_the_read_brings_it_about(site: Site) -> None:
+    site.send(1, Level.MARGINAL)
+    assert site.level() is Level.UNKNOWN
+    site.read(1)
+    (event,) = site.events()
+    assert (event.level, event.phase, event.message) == (Level.MARGINAL, Phase.SEND, "send 1 went well")
+    assert (site.state().why, site.state().level) == ("send 1 went well", Level.MARGINAL)
+
+
+def test_where_the_mailbox_recovers_what_is_still_wrong_is_told(site: Site) -> None:
+    for slot, level in ((1, Level.FAILED), (2, Level.GOOD)):
+        site.send(slot, Level.MARGINAL)
+        site.read(slot, level)
+    told = [(event.level, event.phase, event.message) for event in site.events()]
+    assert told == [
+        (Level.FAILED, Phase.READ, "452 no space"),
+        (Level.MARGINAL, Phase.SEND, "send 2 went well"),
+    ]
+
+
+def test_where_the_server_recovers_the_fault_of_the_mailbox_is_told(site: Site) -> None:
+    site.send(1)
+    lost = Fault(Side.REMOTE, FaultCode.REPLY, "not there", "login")
+    with site.reader() as desk:
+        read = replace(result(1, Phase.READ, Level.FAILED, site.now_us()), message=lost.message, fault=lost)
+        site.run(desk.record(read))
+    site.send(2, Level.FAILED)
+    assert site.state().why == "452 no space"
+    site.send(3)
+    (short,) = site.view.overview()
+    assert (short.level, short.why, short.phase) == (Level.FAILED, "not there", Phase.READ)
+    assert (short.stage, short.code, short.side) == (lost.stage, lost.code, lost.side)
+
+
+def test_what_became_of_a_message_is_told_though_the_level_is_the_send_s(site: Site) -> None:
+    site.send(1, Level.MARGINAL)
+    site.read(1, outcome=Outcome.SPAM)
+    (event,) = site.events()
+    assert (event.level, event.outcome) == (Level.MARGINAL, Outcome.SPAM)
+    assert (event.phase, event.message) == (Phase.READ, "read 1 went well")
+
+
+def test_what_is_unknown_from_the_start_is_so_since_its_first_result(site: Site) -> None:
+    first_us = site.now_us()
+    for slot in range(3):
+        site.send(slot, Level.UNKNOWN, at_us=first_us + slot)
+    assert site.events() == []
+    assert site.verdict_events() == []
+    assert (site.state().since_us, site.view.verdicts()[0].since_us) == (first_us, first_us)
 
 
 def test_a_level_that_stays_keeps_its_time_and_gives_no_event(site: Site) -> None:

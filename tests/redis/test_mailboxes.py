@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postbeat.delivery import MailboxFacts, Outcome
-from postbeat.model import Level, Phase
+from postbeat.model import Fault, FaultCode, Level, Phase, Side
 from postbeat.probes.session import Memory
 from postbeat.profile import Profile
 from postbeat.store import keys
@@ -60,6 +60,24 @@ def test_a_mailbox_that_is_only_checked_is_shown(site: Site) -> None:
     assert (site.mailbox().element, site.mailbox().looked_at_us) == ("box", None)
     state = site.state(BOX_PAIR)
     assert (state.level, state.counts[Phase.CHECK]) == (Level.FAILED, {Level.GOOD: 1, Level.FAILED: 1})
+
+
+def test_why_the_last_look_failed_is_told_until_one_does_not(site: Site) -> None:
+    site.send(1)
+    fault = Fault(Side.REMOTE, FaultCode.REFUSED, "The connection was refused", "connect")
+    with site.reader() as desk:
+        site.run(desk.note({"looks": 1}, Noted(0, 0, fault)))
+    state = site.mailbox()
+    assert (state.looked_at_us, state.fault) == (None, fault)
+    assert (state.as_data()["lastLook"], state.as_data()["fault"]) == (
+        None,
+        {"side": "REMOTE", "code": "refused", "stage": "connect", "message": "The connection was refused"},
+    )
+    with site.reader() as desk:
+        assert site.run(desk.noted()) == Noted(0, 0, fault)
+        site.run(desk.note({"looks": 1}, Noted(7)))
+    state = site.mailbox()
+    assert (state.looked_at_us, state.fault, state.totals) == (7, None, {"looks": 2})
 
 
 def test_a_back_off_is_known_to_the_next_reader(site: Site) -> None:

@@ -9,10 +9,11 @@ import pytest
 from postbeat import slots
 from postbeat.delivery import Outcome
 from postbeat.elements import SmtpElement
-from postbeat.model import FaultCode, Level, Pair, Phase, Side
+from postbeat.model import FaultCode, Kind, Level, Pair, Phase, Side
 from postbeat.profile import Profile
 from postbeat.results import Result
 from postbeat.store import keys
+from postbeat.store.beat import CATCH_UP_US, PAUSES_KEPT
 from postbeat.store.records import silence_us
 from postbeat.verdict import Verdict
 from tests.redis.site import BOX, BOX_PAIR, INTERVAL_US, MAIL, PAIR, PROFILE, SILENCE_US, Site
@@ -32,6 +33,12 @@ def silent(found: Result, phase: Phase, region: str, queue: str) -> bool:
     assert (found.fault.side, found.fault.code) == (Side.LOCAL, FaultCode.SILENT)
     assert found.message == found.fault.message
     return region in found.message and queue in found.message
+
+
+def pause(site: Site, pause_us: int, monitor: str = "") -> None:
+    """What beats do that fired nothing for so long."""
+    site.redis.set(keys.cursor(monitor), site.now_us() - pause_us)
+    site.beat.claim(monitor)
 
 
 def test_a_pair_is_silent_2_5_intervals_after_its_last_result(site: Site) -> None:
@@ -98,6 +105,7 @@ def test_a_region_that_never_gave_a_result_is_silent(site: Site) -> None:
     assert site.beat.sweep(PROFILE) == 1
     assert silent(site.results()[0], Phase.SEND, "region lab", "queue probe.lab")
     assert site.events() == []  # it was UNKNOWN all the time
+    assert site.state().since_us == site.results()[0].at_us
     assert site.beat.sweep(PROFILE) == 0
 
 
@@ -182,6 +190,97 @@ def test_silence_after_a_longer_interval_is_of_the_time_when_a_poll_was_due(site
     assert site.beat.sweep(Profile({"mail": longer})) == 1
     assert site.results()[-1].at_us == begin_us + slots.interval_us(longer.poll)
     assert site.level() is Level.UNKNOWN
+
+
+@pytest.mark.parametrize("monitor", ["", Kind.SMTP, Kind.POP3])
+def test_after_a_pause_of_beat_each_pair_has_its_time_anew(site: Site, monitor: str) -> None:
+    site.send(7, at_us=site.now_us() - 2 * SILENCE_US, element=ALONE)
+    pause(site, 2 * SILENCE_US, monitor)
+    resumed_us = site.now_us()
+    assert site.beat.sweep(ALONE_PROFILE) == 0
+    assert site.level() is Level.GOOD
+    silent_at_us = site.redis.zscore(keys.EXPECTED, str(PAIR))
+    assert silent_at_us == pytest.approx(resumed_us + SILENCE_US, abs=MARGIN_US)
+
+
+def test_a_pause_that_is_caught_up_puts_no_silence_off(site: Site) -> None:
+    site.send(7, at_us=site.now_us() - SILENCE_US, element=ALONE)
+    pause(site, CATCH_UP_US // 2)
+    assert site.beat.sweep(ALONE_PROFILE) == 1
+
+
+def test_a_region_that_is_still_silent_after_a_pause_of_beat_is_unknown_by_a_poll_that_was_fired(
+    site: Site,
+) -> None:
+    resumed_us = site.now_us() - SILENCE_US
+    begin_us = resumed_us - 100 * INTERVAL_US
+    site.send(slots.slot_at(PAIR, ALONE.poll, begin_us), at_us=begin_us, element=ALONE)
+    site.redis.set(keys.pause(""), f"{begin_us} {resumed_us}")
+    assert [site.beat.sweep(ALONE_PROFILE) for _ in range(2)] == [1, 0]
+    last = site.results()[-1]
+    assert silent(last, Phase.SEND, "region lab", "queue probe.lab")
+    assert slots.due_us(PAIR, ALONE.poll, last.poll.slot) > resumed_us - CATCH_UP_US
+
+
+@pytest.mark.parametrize("poll_s", [3, 10, 30])
+def test_polls_that_no_beat_fired_are_expected_of_nobody(site: Site, poll_s: int) -> None:
+    element = replace(ALONE, poll=poll_s)
+    resumed_us = site.now_us() - silence_us(element)
+    begin_us = resumed_us - 100_000_000
+    first = slots.slot_at(PAIR, poll_s, begin_us) - 2
+    latest = slots.slot_at(PAIR, poll_s, resumed_us)
+    last = latest + 2
+    site.redis.set(keys.pause(""), f"{begin_us} {resumed_us}")
+    site.send(first, at_us=resumed_us, element=element)
+    site.send(last, at_us=resumed_us, element=element)
+    site.send(last + 1, element=element)
+    site.beat.sweep(Profile({"mail": element}))
+    assert site.redis.zcard(keys.OPEN) == 0
+    unknown = {found.poll.slot for found in site.results() if found.level is Level.UNKNOWN}
+    is_caught_up = slots.due_us(PAIR, poll_s, latest) > resumed_us - CATCH_UP_US
+    fired = {first + 1, first + 2, latest + 1} | ({latest} if is_caught_up else set())
+    assert unknown == fired
+
+
+def test_a_second_pause_does_not_bring_back_the_polls_of_the_first(site: Site) -> None:
+    resumed_us = site.now_us() - silence_us(ALONE) - 5_000_000
+    begin_us = resumed_us - 100 * INTERVAL_US
+    site.send(slots.slot_at(PAIR, ALONE.poll, begin_us), at_us=begin_us, element=ALONE)
+    site.redis.set(keys.pause(""), f"{begin_us} {resumed_us}")
+    site.send(slots.slot_at(PAIR, ALONE.poll, resumed_us) + 1, at_us=resumed_us + 1_000_000, element=ALONE)
+    site.send(current_slot(site, ALONE), element=ALONE)
+    pause(site, CATCH_UP_US + 5_000_000)
+    site.beat.sweep(ALONE_PROFILE)
+    unknown = [found.poll for found in site.results() if found.level is Level.UNKNOWN]
+    assert all(slots.due_us(PAIR, ALONE.poll, poll.slot) > resumed_us - CATCH_UP_US for poll in unknown), (
+        unknown
+    )
+
+
+@pytest.mark.parametrize(("before", "then"), [("", Kind.SMTP), (Kind.SMTP, "")])
+def test_polls_that_another_beat_did_not_fire_are_expected_of_nobody(
+    site: Site, before: str, then: str
+) -> None:
+    site.send(7, at_us=site.now_us() - 2 * SILENCE_US, element=ALONE)
+    site.redis.set(keys.cursor(before), site.now_us() - 2 * SILENCE_US)
+    site.beat.claim(then)
+    assert site.beat.sweep(ALONE_PROFILE) == 0
+    assert site.level() is Level.GOOD
+
+
+def test_of_many_pauses_the_last_ones_are_known(site: Site) -> None:
+    for _ in range(2 * PAUSES_KEPT):
+        pause(site, CATCH_UP_US + 1_000_000)
+    assert len(str(site.redis.get(keys.pause(""))).split()) == 2 * PAUSES_KEPT
+
+
+def test_messages_that_beat_sent_no_reader_for_are_given_time(site: Site) -> None:
+    unread(site, range(1, 4), 1000)
+    pause(site, 2 * SILENCE_US)
+    assert site.beat.sweep(PROFILE) == 0
+    assert site.pending() == {f"mail@lab#{slot}" for slot in range(1, 5)}
+    silent_at_us = site.redis.zscore(keys.EXPECTED, f"{PAIR}/read")
+    assert silent_at_us == pytest.approx(site.now_us() + SILENCE_US, abs=MARGIN_US)
 
 
 def unread(site: Site, slots_: range, overdue_us: int) -> None:

@@ -87,6 +87,26 @@ def test_an_outcome_that_only_a_later_version_knows_counts_as_none(site: Site, r
     view.close()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "garbage",
+        "[]",
+        pytest.param('{"name": "mail"}', id="an earlier version's"),
+        '{"maintenance": 5}',
+        '{"maintenance": ["never"]}',
+    ],
+)
+def test_facts_that_cannot_be_read_are_replaced_when_a_profile_is_published(site: Site, damage: str) -> None:
+    site.beat.publish_profile(PROFILE)
+    before = site.redis.hgetall(keys.PROFILE)
+    site.redis.hset(keys.PROFILE, "mail", damage)
+    site.redis.hset(keys.PROFILE, "gone", damage)
+    site.beat.publish_profile(PROFILE)
+    assert site.redis.hgetall(keys.PROFILE) == before
+    assert not site.redis.exists(keys.FORMER_MAINTENANCE)
+
+
 def test_facts_that_a_later_version_has_more_of_are_read_as_far_as_they_are_known(site: Site) -> None:
     site.beat.publish_profile(PROFILE)
     later = public_facts(MAIL) | {"mood": "fine"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postbeat.model import Level
-from postbeat.verdict import Quorum, Verdict, disagreeing, needed, verdict_of
+from postbeat.verdict import Quorum, Verdict, concerned, disagreeing, needed, verdict_of
 
 GOOD, MARGINAL, FAILED, UNKNOWN = Level.GOOD, Level.MARGINAL, Level.FAILED, Level.UNKNOWN
 SIGNS = {"g": GOOD, "m": MARGINAL, "f": FAILED, "u": UNKNOWN}
@@ -152,3 +152,18 @@ def test_who_does_not_disagree_is_of_one_level_and_no_other_level_has_more(
     others = Counter(levels[name] for name in apart)
     assert len(most) <= 1
     assert max(others.values(), default=0) <= most.total()
+
+
+@pytest.mark.parametrize(
+    ("signs", "regions"),
+    [
+        ({"eu": "FAILED", "us": "GOOD"}, ["eu"]),
+        ({"eu": "FAILED", "us": "UNKNOWN", "asia": "MARGINAL"}, ["eu", "asia"]),
+        ({"eu": "UNKNOWN", "us": "UNKNOWN"}, ["eu", "us"]),
+        ({"eu": "GOOD", "us": "GOOD"}, ["eu", "us"]),
+    ],
+)
+def test_a_verdict_is_about_the_regions_that_voted_against_good(
+    signs: dict[str, str], regions: list[str]
+) -> None:
+    assert concerned(signs) == regions
