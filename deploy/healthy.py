@@ -63,8 +63,17 @@ def metrics() -> bool:
 
 def notify() -> bool:
     """Whether some sink is served, by this process or by one that it stands by for."""
+    return _is_leased(keys.sink_lease("*"))
+
+
+def bridge() -> bool:
+    """Whether results of some monitor are taken, by this process or by one that it stands by for."""
+    return _is_leased(keys.bridge_lease("*"))
+
+
+def _is_leased(glob: str) -> bool:
     with Redis.from_url(settings.load().needed_redis_url(), socket_timeout=WAIT_S) as client:
-        return any(True for _ in client.scan_iter(match=keys.sink_lease("*"), count=1000))
+        return any(True for _ in client.scan_iter(match=glob, count=1000))
 
 
 def _serves(port: int, path: str) -> bool:
@@ -79,6 +88,7 @@ CHECKS = {
     "web": web,
     "metrics": metrics,
     "notify": notify,
+    "bridge": bridge,
 }
 
 if __name__ == "__main__":

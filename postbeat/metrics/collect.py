@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from postbeat.delivery import Outcome, Tally
 from postbeat.metrics import names
 from postbeat.metrics.families import Distribution, Exemplar, Families
 from postbeat.metrics.objectives import Objective, window_name
-from postbeat.model import Kind, Level, Phase
+from postbeat.model import Kind, Level, Pair, Phase
 from postbeat.publicfacts import mailbox_digest
 from postbeat.queues import probe, read
 from postbeat.store.facts import BeatFacts, RegionFacts, Waits, WorkerFacts
 from postbeat.store.measures import Measures, Message
-from postbeat.store.summary import ElementFacts, PairSummary
+from postbeat.store.summary import ElementFacts, ElementVerdict, PairSummary
 from postbeat.store.view import MailboxState
-from postbeat.verdict import Verdict
+from postbeat.verdict import Verdict, concerned
 
 STAGES = {
     "lookupTime": "lookup",
@@ -38,6 +38,8 @@ _ALWAYS = {
     Kind.POP3: ("lookupTime", "connectTime", "loginTime", "totalTime"),
 }
 _NOTHING = Waits()
+# Of a mailbox that no message was sent to yet, and that was never checked.
+_NO_MAIL = MailboxState("", element="", region="", pending=0, awaited=0, waiting=0, is_read=False)
 
 # Labels are plain texts: the hash of an enumeration's member takes its time.
 _LEVELS = tuple(level.value for level in Level)
@@ -48,10 +50,13 @@ _TALLIES = tuple(tally.value for tally in Tally)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All that is known of a site at one moment. ``silent`` is whether beat is not there, though it was."""
+    """All that is known of a site at one moment.
+
+    ``silent`` is whether beat is not there, though it was; ``in_maintenance`` tells whether a pair is.
+    """
 
     profile: Mapping[str, ElementFacts]
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, ElementVerdict]
     pairs: Sequence[tuple[PairSummary, Measures]]
     mailboxes: Sequence[MailboxState]
     workers: Sequence[WorkerFacts]
@@ -59,6 +64,7 @@ class Site:
     queues: Mapping[str, int]
     beat: BeatFacts | None
     silent: bool
+    in_maintenance: Callable[[Pair], bool]
     objectives: Mapping[str, Objective]
 
 
@@ -70,6 +76,7 @@ def collect(site: Site, version: str) -> Families:
         facts = site.profile.get(summary.pair.element)
         causes = _failing(summary, measures) | ({"monitor"} if site.silent else set())
         _pair(families, summary, measures, causes, reads=facts is None or bool(facts.read))
+    _maintenance(families, site)
     _elements(families, site)
     _mailboxes(families, site)
     for region in site.regions:
@@ -156,11 +163,29 @@ def _message(families: Families, message: Message, pair: tuple[str, str]) -> Non
             families.put(names.MESSAGE_PASSED, int(verdict.result == "pass"), *pair, verdict.method)
 
 
+def _maintenance(families: Families, site: Site) -> None:
+    """That of all pairs, and of mailboxes: these may have no polls of their own."""
+    polled = [summary.pair for summary, _ in site.pairs]
+    mailboxes = [
+        Pair(facts.name, region)
+        for facts in site.profile.values()
+        if facts.mailbox
+        for region in facts.regions
+    ]
+    for pair in (*polled, *mailboxes):
+        families.put(names.MAINTENANCE, int(site.in_maintenance(pair)), pair.element, pair.region)
+
+
 def _elements(families: Families, site: Site) -> None:
     active = {facts.name for facts in site.profile.values() if facts.active and facts.poll is not None}
     for element in sorted(active | set(site.verdicts)):
-        verdict = site.verdicts.get(element, Verdict.UNKNOWN)
+        known = site.verdicts.get(element)
+        verdict, levels = (known.verdict, known.regions) if known is not None else (Verdict.UNKNOWN, {})
         families.put_states(names.VERDICT, _VERDICTS, verdict.value, element)
+        explained = bool(levels) and all(
+            site.in_maintenance(Pair(element, region)) for region in concerned(levels)
+        )
+        families.put(names.VERDICT_MAINTENANCE, int(explained), element)
         facts = site.profile.get(element)
         if facts is not None:
             families.put(names.ELEMENT, 1, element, facts.type.value, facts.group)
@@ -178,9 +203,8 @@ def _mailboxes(families: Families, site: Site) -> None:
     """Those of the profile's elements; a mailbox that an element had before has no series."""
     known = {mailbox_digest(state.mailbox): state for state in site.mailboxes}
     for facts in site.profile.values():
-        state = known.get(facts.mailbox)
-        if state is not None:
-            _mailbox(families, state, facts.name)
+        if facts.mailbox:
+            _mailbox(families, known.get(facts.mailbox, _NO_MAIL), facts.name)
 
 
 def _mailbox(families: Families, mailbox: MailboxState, element: str) -> None:

@@ -14,6 +14,7 @@ from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
 from postbeat.metrics.protobuf import protobuf
 from postbeat.metrics.text import OPENMETRICS, PLAIN, openmetrics, plain
 from postbeat.store.facts import FactsView
+from postbeat.store.maintenance import MaintenanceStore
 from postbeat.store.measures import MeasuresView
 from postbeat.store.view import ViewStore
 
@@ -67,6 +68,7 @@ class Exposition:
         self._view = ViewStore(redis_url)
         self._facts = FactsView(redis_url)
         self._measures = MeasuresView(redis_url)
+        self._maintenance = MaintenanceStore(redis_url)
         self._objectives = Objectives(redis_url, self._view, self._facts)
         self._version = metadata.version("postbeat")
 
@@ -88,6 +90,7 @@ class Exposition:
         self._view.close()
         self._facts.close()
         self._measures.close()
+        self._maintenance.close()
 
     def _site(self) -> Site:
         profile = self._view.profile()
@@ -98,16 +101,18 @@ class Exposition:
             {summary.pair.region for summary in summaries}
             | {worker.region for worker in workers if worker.region}
         )
-        beat = self._facts.beat()
+        beat, now_us = self._facts.beat(), self._facts.now_us()
+        calendar = self._maintenance.calendar({name: facts.maintenance for name, facts in profile.items()})
         return Site(
             profile=profile,
-            verdicts={verdict.element: verdict.verdict for verdict in self._view.verdicts()},
+            verdicts={verdict.element: verdict for verdict in self._view.verdicts()},
             pairs=list(zip(summaries, measures, strict=True)),
             mailboxes=self._view.mailboxes(),
             workers=workers,
             regions=self._facts.regions(regions),
             queues=self._facts.queue_lengths(regions),
             beat=beat,
-            silent=beat is not None and beat.silent_since_us(self._facts.now_us()) is not None,
+            silent=beat is not None and beat.silent_since_us(now_us) is not None,
+            in_maintenance=calendar.covering(now_us),
             objectives=self._objectives.current(),
         )

@@ -44,6 +44,11 @@ def _histogram(name: str, labels: str, text: str) -> Metric:
 
 # Of elements, over all their regions.
 VERDICT = _gauge("verdict", "element verdict", "Whether this is the verdict on the element (0 or 1).")
+VERDICT_MAINTENANCE = _gauge(
+    "verdict_maintenance",
+    "element",
+    "Whether maintenance covers each region that is FAILED or MARGINAL, or all where none is (0 or 1).",
+)
 ELEMENT = _gauge("element_info", "element type group", "An element of the profile; always 1.")
 TARGET = _gauge("availability_target_ratio", "element", "Availability that the element should have.")
 AVAILABILITY = _gauge(
@@ -70,6 +75,9 @@ FAILING = _gauge(
     "failing",
     "element region cause",
     "Whether sending, delivery or the mailbox fails, or the monitor itself has no news or no beat (0 or 1).",
+)
+MAINTENANCE = _gauge(
+    "maintenance", "element region", "Whether the element is in maintenance in the region (0 or 1)."
 )
 FAILURES = _gauge("consecutive_failures", "element region", "Failed polls in a row; 0 while it works.")
 SINCE = _gauge(

@@ -75,6 +75,10 @@ class AlertmanagerChannel(Channel):
         annotations = {"summary": notice.headline, "description": notice.message, "poll": notice.poll}
         if notice.group:
             annotations["group"] = notice.group
+        if notice.stage:
+            annotations["stage"] = notice.stage
+        if notice.regions:
+            annotations["regions"] = "\n".join(notice.region_texts)
         return {"labels": labels, "annotations": annotations, "startsAt": timestamp(notice.at_us)}
 
 

@@ -14,21 +14,21 @@ from postbeat.sinks.config import (
     SlackSink,
     WebhookSink,
 )
-from postbeat.sinks.email import EmailChannel
+from postbeat.sinks.email import EmailChannel, Hosts
 from postbeat.sinks.jsonlines import jsonlines_channel
 from postbeat.sinks.slack import SlackChannel
 from postbeat.sinks.webhook import WebhookChannel
 
 
-def channel_of(sink: AnySink, helo_name: str) -> Channel:
-    """The way to a sink's receiver."""
+def channel_of(sink: AnySink, helo_name: str, hosts: Hosts) -> Channel:
+    """The way to a sink's receiver; ``hosts`` is as :class:`EmailChannel` asks for it."""
     match sink:
         case WebhookSink():
             return WebhookChannel(sink)
         case AlertmanagerSink():
             return AlertmanagerChannel(sink)
         case EmailSink():
-            return EmailChannel(sink, helo_name)
+            return EmailChannel(sink, helo_name, hosts)
         case SlackSink():
             return SlackChannel(sink)
         case CommandSink():

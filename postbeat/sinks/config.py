@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -216,18 +219,34 @@ SINK_TYPES: Mapping[str, type[AnySink]] = {
 
 
 def warnings_of(sink: AnySink) -> list[str]:
-    """What is allowed and may still not be meant; whether each secret can be had here is tried."""
+    """What is allowed and may still not be meant, or cannot be had here by this user: secrets and files."""
     found = []
     if isinstance(sink, EmailSink) and len({relay.server for relay in sink.relays}) == 1:
         found.append(f"{sink.name}: all relays are one server; when it fails, no mail tells of it")
-    if isinstance(sink, JsonLinesSink) and (path := sink.target.path) and not path.parent.is_dir():
-        found.append(f"{sink.name}: to: there is no folder {path.parent}")
+    if isinstance(sink, JsonLinesSink) and (path := sink.target.path) and (trouble := _trouble_with(path)):
+        found.append(f"{sink.name}: to: {trouble}")
     for where, secret in _secrets_of(sink):
         try:
             resolve(secret, None)
         except LocalFault as fault:
             found.append(f"{sink.name}: {where}: {fault.message}")
     return found
+
+
+def _trouble_with(path: Path) -> str:
+    """Why lines cannot be added to a file, or "" where they can. Nothing is written."""
+    try:
+        if not stat.S_ISDIR(path.parent.stat().st_mode):
+            return f"{path.parent} is not a folder"
+    except PermissionError:
+        return f"this user may not enter {path.parent}"
+    except OSError:
+        return f"there is no folder {path.parent}"
+    exists = os.path.exists(path)
+    if exists and not os.path.isfile(path):  # a folder, a pipe, a terminal: the sink refuses these
+        return f"{path} is not a file"
+    place, needed = (path, os.R_OK | os.W_OK) if exists else (path.parent, os.W_OK | os.X_OK)
+    return "" if os.access(place, needed) else f"this user may not write to {place}"
 
 
 def _secrets_of(sink: AnySink) -> Iterator[tuple[str, Secret]]:

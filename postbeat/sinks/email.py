@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
@@ -17,6 +17,7 @@ from aiosmtplib import (
     SMTPRecipientsRefused,
     SMTPResponseException,
 )
+from redis.exceptions import RedisError
 
 from postbeat.model import SecurityType
 from postbeat.sinks.channel import Channel, NotDeliveredError, revealed
@@ -24,17 +25,23 @@ from postbeat.sinks.config import EmailSink, Relay
 from postbeat.sinks.notice import Notice, moment
 from postbeat.sinks.template import BODY, SUBJECT, Template
 
+Hosts = Callable[[Notice], Awaitable[Collection[str]]]
+
 _REPLY_LIMIT = 200
 _QUIT_S = 2.0
 _TRIES = 5  # for recipients that are refused for now, while the others have the mail and wait for the next
 
 
 class EmailChannel(Channel):
-    """Sends mails; ``helo_name`` is how we call ourselves."""
+    """Sends mails; ``helo_name`` is how we call ourselves.
 
-    def __init__(self, sink: EmailSink, helo_name: str) -> None:
+    ``hosts`` tells the servers that a notice may be about, beside its own. It may raise ``RedisError``.
+    """
+
+    def __init__(self, sink: EmailSink, helo_name: str, hosts: Hosts) -> None:
         self._sink = sink
         self._helo_name = helo_name
+        self._hosts = hosts
         self._subject = Template(sink.subject, SUBJECT)
         self._body = Template(sink.body, BODY)
         self._event = ""  # that is being told
@@ -46,8 +53,14 @@ class EmailChannel(Channel):
         if notice.id != self._event:
             self._event, self._served, self._tries = notice.id, set(), 0
         message = self._message(notice)
+        try:
+            hosts = await self._hosts(notice)
+        except RedisError as error:
+            raise NotDeliveredError(
+                f"Redis does not tell what may have failed ({type(error).__name__})"
+            ) from None
         failures = []
-        for relay in in_order(self._sink.relays, notice):
+        for relay in in_order(self._sink.relays, notice, hosts):
             try:
                 await self._sent(relay, message)
             except NotDeliveredError as error:
@@ -128,15 +141,16 @@ class EmailChannel(Channel):
         return NotDeliveredError(f"{where} refused {who} ({said})", permanent=permanent)
 
 
-def in_order(relays: tuple[Relay, ...], notice: Notice) -> list[Relay]:
+def in_order(relays: tuple[Relay, ...], notice: Notice, hosts: Collection[str] = ()) -> list[Relay]:
     """The relays in the order in which they are tried.
 
-    First those on other hosts than the server that the event is about, then other ports of it, then itself:
-    a mail that the failing server may take after all is better than none.
+    First those on other hosts than the servers that the event may be about, its own and ``hosts``, then other
+    ports of these, then themselves: a mail that the failing server may take after all is better than none.
     """
+    failing = {_host(host) for host in (notice.server, *hosts) if host}
 
     def nearness(relay: Relay) -> int:
-        if not notice.server or _host(relay.server) != _host(notice.server):
+        if _host(relay.server) not in failing:
             return 0
         return 2 if relay.port == notice.port else 1
 

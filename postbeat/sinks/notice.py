@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from postbeat.alerts import PROBLEM, AlertEvent, Change, Value, alert_of, level_of
-from postbeat.model import Level, Pair
-from postbeat.results import AnyEvent, VerdictEvent
+from postbeat.model import Fault, Level, Pair
+from postbeat.plain import reason_as_data
+from postbeat.results import AnyEvent, Reason, VerdictEvent, region_texts
 
 TEXT_LIMIT = 2000  # characters of an event's message that are told
 _HEADLINE_LIMIT = 200
@@ -52,9 +53,10 @@ class Notice:
 
     ``id`` is that of the event in the stream: it stays the same however often the event is delivered.
     ``level`` and ``was`` are levels or verdicts, ``region`` is "" where all are meant, and ``regions`` then
-    has the level of each. ``told_id``, ``told_level`` and ``told_at_us`` are those of the
-    problem that the same sink was told before and that was not over yet. ``change`` is what became of an
-    alert's row, ``alert`` the row as it stands in documents, {} for what is no alert.
+    has the level of each, ``reasons`` why those are not GOOD that are not, as in documents. ``told_id``,
+    ``told_level`` and ``told_at_us`` are those of the problem that the same sink was told before and that was
+    not over yet. ``change`` is what became of an alert's row, ``alert`` the row as it stands in documents, {}
+    for what is no alert.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Notice:
     code: str = ""
     stage: str = ""
     regions: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     group: str = ""
     server: str = ""
     port: int = 0
@@ -93,6 +96,12 @@ class Notice:
     def place(self) -> str:
         """The element, with its region where it is about one."""
         return f"{self.element}@{self.region}" if self.region else self.element
+
+    @property
+    def region_texts(self) -> list[str]:
+        """Each region of a verdict in one line, the worst first: level, stage and message."""
+        said = {region: (it["level"], it["stage"], it["message"]) for region, it in self.reasons.items()}
+        return region_texts(self.regions, said)
 
     @property
     def is_monitor(self) -> bool:
@@ -153,6 +162,7 @@ class Notice:
             "message": self.message,
             "fault": fault,
             "regions": dict(self.regions),
+            "reasons": {region: dict(reason) for region, reason in self.reasons.items()},
             "change": self.change or None,
             "alert": dict(self.alert) or None,
             "ends": self.told_id or None,
@@ -192,8 +202,6 @@ def notice_of(event: AnyEvent | AlertEvent, facts: Facts) -> Notice:
     """The notice of an event, before rules say what it means to a sink."""
     if isinstance(event, AlertEvent):
         return replace(_of_alert(event), group=facts.group, server=facts.server, port=facts.port)
-    # Half a character, as a server's reply may have become one, cannot be sent on.
-    message = event.message[:TEXT_LIMIT].encode("utf-8", "replace").decode()
     if isinstance(event, VerdictEvent):
         about = Notice(
             id=event.id,
@@ -204,9 +212,9 @@ def notice_of(event: AnyEvent | AlertEvent, facts: Facts) -> Notice:
             level=str(event.verdict),
             at_us=event.at_us,
             poll=str(event.poll),
-            message=message,
-            regions={region: str(level) for region, level in event.regions.items()},
+            message="",
         )
+        about = in_regions(about, event.regions, event.reasons)
     else:
         about = Notice(
             id=event.id,
@@ -217,14 +225,33 @@ def notice_of(event: AnyEvent | AlertEvent, facts: Facts) -> Notice:
             level=str(event.level),
             at_us=event.at_us,
             poll=str(event.poll),
-            message=message,
+            message="",
             phase=str(event.phase),
             outcome=str(event.outcome or ""),
         )
-        if event.fault is not None:
-            fault = event.fault
-            about = replace(about, side=str(fault.side), code=str(fault.code), stage=fault.stage)
-    return replace(about, group=facts.group, server=facts.server, port=facts.port)
+    about = replace(about, group=facts.group, server=facts.server, port=facts.port)
+    return saying(about, event.message, event.fault)
+
+
+def in_regions(notice: Notice, regions: Mapping[str, Level], reasons: Mapping[str, Reason]) -> Notice:
+    """A verdict's notice with the level of each region, and why those are not GOOD that are not."""
+    texts = {region: replace(it, message=_sendable(it.message)) for region, it in reasons.items()}
+    return replace(
+        notice,
+        regions={region: str(level) for region, level in regions.items()},
+        reasons={region: reason_as_data(reason) for region, reason in texts.items()},
+    )
+
+
+def saying(notice: Notice, message: str, fault: Fault | None) -> Notice:
+    """A notice with what happened, in words, and the fault behind it."""
+    side, code, stage = (str(fault.side), str(fault.code), fault.stage) if fault else ("", "", "")
+    return replace(notice, message=_sendable(message), side=side, code=code, stage=stage)
+
+
+def _sendable(text: str) -> str:
+    """A text of bounded size, without half characters, which a server's reply may have: none can be sent."""
+    return text[:TEXT_LIMIT].encode("utf-8", "replace").decode()
 
 
 def _of_alert(event: AlertEvent) -> Notice:
@@ -266,7 +293,15 @@ def samples() -> Iterator[Notice]:
         group="head-office",
         state=State.PROBLEM,
     )
-    verdict = replace(level, kind=EventKind.VERDICT, region="", regions={"lab": "FAILED"}, phase="")
+    reason = {"level": "FAILED", "phase": "send", "stage": "data", "code": "reply", "side": "REMOTE"}
+    verdict = replace(
+        level,
+        kind=EventKind.VERDICT,
+        region="",
+        regions={"home": "GOOD", "lab": "FAILED"},
+        reasons={"lab": reason | {"message": level.message}},
+        phase="",
+    )
     for notice in (level, verdict):
         yield notice
         yield replace(notice, level="UNKNOWN", side="LOCAL", code="silent", stage="")

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from postbeat.alerts import INFORMATION, Change
 from postbeat.model import Pair
 from postbeat.sinks.notice import OF_RESULTS, EventKind, Notice, State
+from postbeat.verdict import concerned
 
 LEVELS = ("GOOD", "MARGINAL", "DEGRADED", "FAILED", "UNKNOWN")
 
@@ -141,6 +142,8 @@ def ended(standing: Standing, at_us: int, level: str = "UNKNOWN") -> Decision:
         return Decision(None, NOTHING)
     message = "It is over; when is not known" if level == "GOOD" else "It is monitored no more"
     last = replace(told, id=f"{told.id}-ended", was=told.level, level=level, at_us=at_us, message=message)
+    # What was wrong is so no more.
+    last = replace(last, side="", code="", stage="", regions={}, reasons={})
     return Decision(_following(last, State.RECOVERY, told), NOTHING)
 
 
@@ -169,12 +172,11 @@ def _following(notice: Notice, state: State, told: Notice | None) -> Notice:
 
 
 def in_maintenance(notice: Notice, calendar: Covering, at_us: int) -> bool:
-    """Whether maintenance explains an event: a verdict's where it covers each region that is not GOOD.
+    """Whether maintenance explains an event: a verdict's where it covers each region that is not well.
 
     It never explains an alert that is about no element.
     """
     if not notice.element:
         return False
     regions: Mapping[str, str] = {notice.region: notice.level} if notice.region else notice.regions
-    concerned = [region for region, level in regions.items() if level != "GOOD"] or list(regions) or [""]
-    return all(calendar.covers(Pair(notice.element, region), at_us) for region in concerned)
+    return all(calendar.covers(Pair(notice.element, region), at_us) for region in concerned(regions) or [""])

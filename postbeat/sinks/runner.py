@@ -16,14 +16,28 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
+from postbeat.alerts import AlertEvent
 from postbeat.clock import Clock
+from postbeat.model import Pair, Poll
+from postbeat.results import AnyEvent
 from postbeat.sinks.channel import Channel, NotDeliveredError
 from postbeat.sinks.config import AnySink
-from postbeat.sinks.notice import EventKind, Notice, element_of, notice_of
-from postbeat.sinks.rules import NOTHING, Decision, Standing, after_maintenance, decide, ended, in_maintenance
+from postbeat.sinks.notice import EventKind, Facts, Notice, element_of, in_regions, notice_of, saying
+from postbeat.sinks.rules import (
+    NOTHING,
+    Covering,
+    Decision,
+    Standing,
+    after_maintenance,
+    decide,
+    ended,
+    in_maintenance,
+)
 from postbeat.sinks.surroundings import Surroundings
 from postbeat.store.outbox import LeaseLostError, Letter, Move, Outbox
+from postbeat.store.streams import said_by_the_worst
 from postbeat.store.summary import ElementVerdict
+from postbeat.verdict import concerned
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -125,18 +139,22 @@ class Runner:
             if entries and self._cursor != "0-0" and not await self.outbox.goes_back_to(self._cursor):
                 log.warning("Sink %s: events may be lost, it was behind for too long", self.sink.name)
                 self._gap = True
+            about = {element_of(event) for _, event in entries if event is not None and self._concerns(event)}
+            if about:  # Redis knows by now what came before these events: elements, and maintenance
+                await self.surroundings.renew(about)
             for entry, event in entries:
                 if event is not None:
-                    about = element_of(event)
-                    if about:
-                        await self.surroundings.learn(about)
-                    await self._take(notice_of(event, self.surroundings.facts(about)))
+                    await self._take(notice_of(event, self.surroundings.facts(element_of(event))))
                 self._through = entry
             if self._through != self._cursor:
                 await self._commit(Move(self._through))
             if not entries:
                 await self._look(self.world.clock.now_us(), idle=True)
             await self._resend()
+
+    def _concerns(self, event: AnyEvent | AlertEvent) -> bool:
+        """Whether the sink may want an event, of whatever group its element is by now."""
+        return replace(self.sink.filters, groups=()).match(notice_of(event, Facts()))
 
     async def _take(self, notice: Notice) -> None:
         if notice.at_us > self._looked_at_us:
@@ -154,20 +172,50 @@ class Runner:
         if abs(at_us - self._looked_at_us) < LOOK_S * 1e6:  # before it where the clock was set back
             return
         self._looked_at_us = at_us
-        silenced = [it.silenced for it in self._standings.values() if it.silenced is not None]
-        of_verdicts = [notice.element for notice in silenced if notice.kind is EventKind.VERDICT]
-        verdicts = await self.outbox.verdicts_now(of_verdicts)
+        uncovered = await self._uncovered(at_us)
         for subject, standing in list(self._standings.items()):
-            decision = await self._without_event(standing, verdicts, at_us, idle=idle)
+            decision = await self._without_event(standing, uncovered.get(subject), at_us, idle=idle)
             await self._follow(subject, decision, self._through)
         if idle:
             self._gap = False
 
+    async def _uncovered(self, at_us: int) -> dict[str, Notice]:
+        """The problems that maintenance has silenced and does not cover any more, by subject."""
+        silenced = {subject: it.silenced for subject, it in self._standings.items() if it.silenced}
+        verdicts = await self._in_force(silenced)
+        silenced |= {name: replace(silenced[name], regions=it.regions) for name, it in verdicts.items()}
+        found = self._outside_maintenance(silenced, at_us)
+        if found:  # other maintenance of them may have been announced a moment ago
+            await self.surroundings.renew({notice.element for notice in found.values()})
+            found = self._outside_maintenance(found, at_us)
+        return found | {
+            subject: _told_from_outside(found[subject], verdict, self.surroundings.calendar, at_us)
+            for subject, verdict in verdicts.items()
+            if subject in found
+        }
+
+    async def _in_force(self, silenced: Mapping[str, Notice]) -> dict[str, ElementVerdict]:
+        """The verdicts of those that are of one and that still stand: their regions may be others by now."""
+        of_verdicts = {name: it for name, it in silenced.items() if it.kind is EventKind.VERDICT}
+        known = await self.outbox.verdicts_now([notice.element for notice in of_verdicts.values()])
+        return {
+            subject: known[notice.element]
+            for subject, notice in of_verdicts.items()
+            if notice.element in known and known[notice.element].since_us == notice.at_us
+        }
+
+    def _outside_maintenance(self, notices: Mapping[str, Notice], at_us: int) -> dict[str, Notice]:
+        calendar = self.surroundings.calendar
+        return {name: it for name, it in notices.items() if not in_maintenance(it, calendar, at_us)}
+
     async def _without_event(
-        self, standing: Standing, verdicts: Mapping[str, ElementVerdict], at_us: int, *, idle: bool
+        self, standing: Standing, uncovered: Notice | None, at_us: int, *, idle: bool
     ) -> Decision:
-        """What follows for a subject from the passing of time, and from how things stand now."""
-        about, silenced = standing.told or standing.silenced, standing.silenced
+        """What follows for a subject from the passing of time, and from how things stand now.
+
+        ``uncovered`` is the problem that was silenced, where it is in no maintenance any more.
+        """
+        about = standing.told or standing.silenced
         if about is not None and await self.surroundings.has_left(about):
             return ended(standing, at_us)
         if (
@@ -176,10 +224,8 @@ class Runner:
             and await self._level_now(about) == "GOOD"
         ):
             return ended(standing, at_us, "GOOD")
-        if silenced is not None and (idle or not self._gap):
-            silenced = _in_force(silenced, verdicts)
-            if not in_maintenance(silenced, self.surroundings.calendar, at_us):
-                return after_maintenance(self.sink.filters, Standing(standing.told, silenced))
+        if uncovered is not None and (idle or not self._gap):
+            return after_maintenance(self.sink.filters, Standing(standing.told, uncovered))
         return Decision(None, standing)
 
     def _is_elsewhere(self, about: Notice) -> bool:
@@ -316,12 +362,17 @@ class Runner:
             raise _StoppedError
 
 
-def _in_force(silenced: Notice, verdicts: Mapping[str, ElementVerdict]) -> Notice:
-    """What was silenced, with the regions of its verdict as they are now: they may change while it stands."""
-    known = verdicts.get(silenced.element) if silenced.kind is EventKind.VERDICT else None
-    if known is None or known.since_us != silenced.at_us:
-        return silenced
-    return replace(silenced, regions={region: str(level) for region, level in known.regions.items()})
+def _told_from_outside(silenced: Notice, verdict: ElementVerdict, calendar: Covering, at_us: int) -> Notice:
+    """What was silenced, as it is now, by the worst region that is in no maintenance."""
+    regions = {
+        region: verdict.regions[region]
+        for region in concerned(verdict.regions)
+        if not calendar.covers(Pair(silenced.element, region), at_us)
+    }
+    reasons = {region: reason for region, reason in verdict.reasons.items() if region in regions}
+    newest = Poll.parse(silenced.poll).region
+    now = in_regions(silenced, verdict.regions, verdict.reasons)
+    return saying(now, *said_by_the_worst(regions, reasons, newest, silenced.message))
 
 
 def _defect(error: Exception) -> str:

@@ -95,7 +95,7 @@ class Service:
         for name, sink in wanted.items():
             if name not in self._running:
                 outbox = Outbox(redis, name, self.world.steady_us, stream_of(sink))
-                channel = channel_of(sink, self.helo_name)
+                channel = channel_of(sink, self.helo_name, surroundings.hosts)
                 runner = Runner(sink, outbox, channel, surroundings, self.world)
                 self._running[name] = runner, asyncio.create_task(runner.run())
 

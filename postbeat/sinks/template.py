@@ -33,7 +33,7 @@ Level:    {{ was }} -> {{ level }}
 Time:     {{ time }}
 {% if stage %}Stage:    {{ stage }}
 {% endif -%}
-{% for region, level in regions.items() %}  {{ region }}: {{ level }}
+{% for text in region_texts %}  {{ text }}
 {% endfor -%}
 {% if is_monitor %}
 Nothing is known of the service itself: the monitor could not look, or nothing came from it.
@@ -44,7 +44,12 @@ The problem began at {{ told_time }}.
 Poll:     {{ poll }}
 Event:    {{ id }}
 """
-SLACK_TEXT = "*{{ headline }}*\n{{ message }}{% if stage %} (stage {{ stage }}){% endif %}\n{{ time }}"
+SLACK_TEXT = """\
+*{{ headline }}*
+{{ message }}{% if stage %} (stage {{ stage }}){% endif %}
+{% for text in region_texts %}{{ text }}
+{% endfor -%}
+{{ time }}"""
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _FLOWING = re.compile(r"\s+")
@@ -143,6 +148,11 @@ def _values(notice: Notice, escape: Callable[[str], str]) -> dict[str, Any]:
     }
     values: dict[str, Any] = {name: escape(str(text)) for name, text in texts.items()}
     values["regions"] = {escape(region): level for region, level in notice.regions.items()}
+    values["region_texts"] = [escape(text) for text in notice.region_texts]
+    values["reasons"] = {
+        escape(region): {name: escape(text or "") for name, text in reason.items()}
+        for region, reason in notice.reasons.items()
+    }
     row = {**_NO_ALERT, **notice.alert}
     values["alert"] = {name: escape(it) if isinstance(it, str) else it for name, it in row.items()}
     return values | {"at": notice.at_us / 1e6, "is_monitor": notice.is_monitor}

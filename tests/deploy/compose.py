@@ -46,6 +46,12 @@ class Service:
         return ["sh", "-c", *words] if kind == "CMD-SHELL" else words
 
     @property
+    def written(self) -> list[str]:
+        """The folders of the container that it may write to, and that outlive it."""
+        volumes = [volume.split(":") for volume in self.data.get("volumes", [])]
+        return [target for _source, target, mode in volumes if mode == "rw"]
+
+    @property
     def stop_grace_s(self) -> float:
         return seconds(self.data["stop_grace_period"])
 
@@ -113,6 +119,13 @@ class Compose:
             name = secret["source"]
             paths[f"/run/secrets/{name}"] = self.data["secrets"][name]["file"]
         return paths
+
+
+def documented_file_sink() -> Path:
+    """The file that the documents have a sink write to."""
+    found = re.search(r"type: jsonlines, to: (/[^,}]+)", (ROOT / "docs" / "events.md").read_text())
+    assert found
+    return Path(found[1])
 
 
 def seconds(text: str) -> float:

@@ -43,7 +43,7 @@ class Site:
         self.children[name].wait_for(lambda: self.healthy(name) or None, READY_S)
 
     def healthy(self, name: str) -> bool:
-        return self.run(name, *self.compose.services[name].health_check)[0] == 0
+        return self.run(name, *self.compose.everything[name].health_check)[0] == 0
 
     def healthy_on(self, child: Child, name: str) -> bool:
         """Whether the health check of a service finds it healthy on the host of this child."""
@@ -72,7 +72,7 @@ def running_site(folder: Path) -> Iterator[Site]:
     commands = folder / "bin"
     commands.mkdir()
     (commands / "postbeat-healthy").symlink_to(ROOT / "deploy" / "healthy.py")
-    for name in ("redis", "sinks"):
+    for name in ("redis", "sinks", "logs"):
         (folder / name).mkdir()
     with Processes() as processes:
         network = Network(processes, folder, [*compose.everything, "mail.example.com", "mx.example.com"])

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from postbeat import profile
 from postbeat.sinks import loading
 from tests.conftest import not_installed
-from tests.deploy.compose import ROOT, Compose, make_secrets, seconds
+from tests.deploy.compose import ROOT, Compose, documented_file_sink, make_secrets, seconds
 from tests.deploy.site import EXAMPLE
 
 
@@ -73,8 +74,31 @@ def test_what_is_optional_has_a_profile(compose: Compose) -> None:
     profiles = {name: service.profiles for name, service in compose.everything.items() if service.profiles}
     assert profiles == {
         "notify": ["notify"],
+        "bridge": ["bridge"],
         **{name: ["monitoring"] for name in ("metrics", "prometheus", "alertmanager", "grafana")},
     }
+
+
+def test_what_is_written_to_files_has_a_volume(compose: Compose) -> None:
+    assert str(documented_file_sink().parent) in compose.everything["notify"].written
+    datalogs = Path(compose.everything["bridge"].data["environment"]["POSTBEAT_DATALOG_DIR"])
+    assert str(datalogs.parent) in compose.everything["bridge"].written
+
+
+def test_a_bridge_that_was_made_anew_is_the_same_host_to_its_alerts(compose: Compose) -> None:
+    assert compose.everything["bridge"].data["hostname"] == "bridge"
+
+
+def test_the_memory_of_redis_has_a_limit_that_a_site_can_set(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTBEAT_REDIS_MEMORY", "2gb")
+    given = Compose(compose.secrets, compose.profile, compose.folder)
+    limits = []
+    for one in (compose, given):
+        words = one.services["redis"].command
+        limits.append(words[words.index("--maxmemory") + 1])
+    assert limits == ["512mb", "2gb"]
 
 
 def test_every_image_that_is_not_ours_has_a_version(compose: Compose) -> None:
@@ -125,7 +149,7 @@ def test_each_service_gets_the_secrets_that_it_needs_and_no_more(compose: Compos
     assert secrets("beat") == secrets("worker-eu-west") == {"site-key", "POSTBEAT_REDIS_URL"}
     assert secrets("flower") == {"POSTBEAT_REDIS_URL", "FLOWER_BASIC_AUTH"}
     assert secrets("web") == {"POSTBEAT_REDIS_URL", "POSTBEAT_WEB_SECRET"}
-    assert secrets("notify") == secrets("metrics") == {"POSTBEAT_REDIS_URL"}
+    assert secrets("notify") == secrets("bridge") == secrets("metrics") == {"POSTBEAT_REDIS_URL"}
     assert secrets("prometheus") == secrets("alertmanager") == set()
     assert secrets("grafana") == {"GF_SECURITY_ADMIN_PASSWORD"}
     passwords = str(compose.secrets / "passwords")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from postbeat.embedded.processes import Child
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import ROOT, documented_file_sink
 from tests.deploy.site import READY_S, Site, running_site
 from tests.embedded.conftest import twisted_installed
 
@@ -86,6 +87,7 @@ def lonely(site: Site) -> Iterator[Child]:
         ("/0", ["postbeat-healthy", "worker"]),  # there are workers, on other hosts
         ("/1", ["postbeat-healthy", "beat"]),  # nothing was ever fired here
         ("/1", ["postbeat-healthy", "notify"]),  # no sink was ever served here
+        ("/1", ["postbeat-healthy", "bridge"]),  # no results were ever taken here
         *(("/0", ["unshare", "--net", "postbeat-healthy", name]) for name in ("flower", "web", "metrics")),
     ],
 )
@@ -128,6 +130,25 @@ def test_a_service_that_has_a_profile_becomes_healthy_and_ends_on_sigterm(site: 
     assert child.exit_code == 0
 
 
+def test_alerts_of_the_bridge_come_to_the_file_of_a_sink(site: Site) -> None:
+    notify = site.compose.everything["notify"]
+    file = Path(notify.paths[str(documented_file_sink().parent)]) / documented_file_sink().name
+    sinks = {"sinks": [{"name": "alerts", "type": "jsonlines", "to": str(file), "kinds": "alert"}]}
+    (site.compose.sinks / "sinks.yaml").write_text(yaml.safe_dump(sinks))
+    names = ("notify", "bridge")
+    try:
+        for name in names:  # a new sink begins with what comes next
+            site.start(name)
+            site.wait_until_healthy(name)
+        told = site.children["notify"].wait_for(lambda: (file.exists() and file.read_text()) or None, READY_S)
+        assert json.loads(told.splitlines()[0])["message"] == "Running ..."
+    finally:
+        ended = [site.children.pop(name) for name in names if name in site.children]
+        for child in ended:
+            child.end()
+    assert [child.exit_code for child in ended] == [0, 0]
+
+
 def test_the_page_asks_who_one_is(site: Site) -> None:
     site.wait_until_healthy("web")
     client = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8025' + sys.argv[1]).url)"
@@ -153,7 +174,8 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(site: Site) -> None:
 
 
 def test_redis_has_the_options_that_the_data_needs(site: Site) -> None:
-    wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""}
+    memory = str(512 * 1024**2)
+    wanted = {"appendonly": "yes", "maxmemory": memory, "maxmemory-policy": "noeviction", "save": ""}
     password = (site.compose.secrets / "redis.conf").read_text().split()[1]
     client = ["env", f"REDISCLI_AUTH={password}", "redis-cli", "--raw", "config", "get"]
     for option, value in wanted.items():

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import PurePosixPath
 
 import yaml
 
@@ -80,6 +81,29 @@ def test_the_container_does_not_run_as_root() -> None:
     user = re.fullmatch(r"(\d+):(\d+)", last("USER"))
     assert user
     assert "0" not in user.groups()
+
+
+def test_what_containers_write_to_is_their_users_in_the_image() -> None:
+    # A new volume takes the owner of the folder that it is mounted on; where there is none, it is root's.
+    build, final = stages()
+    made = [PurePosixPath("/build") / path for word, rest in build for path in made_folders(word, rest)]
+    theirs = set()
+    for word, rest in final:
+        if word == "COPY" and f"--chown={last('USER')}" in rest.split():
+            source, target = rest.split()[-2:]
+            theirs |= {f"{target}/{it.relative_to(source)}" for it in made if it.is_relative_to(source)}
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    volumes = [
+        volume.split(":")
+        for name in ("notify", "bridge")
+        for volume in services[name]["volumes"]
+        if not volume.startswith("$")
+    ]
+    assert {target for _source, target in volumes} == theirs == {"/var/log/postbeat"}
+
+
+def made_folders(word: str, rest: str) -> list[str]:
+    return rest.removeprefix("mkdir -p ").split() if word == "RUN" and rest.startswith("mkdir -p ") else []
 
 
 def test_its_commands_are_commands() -> None:

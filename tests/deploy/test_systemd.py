@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import not_installed
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import ROOT, documented_file_sink
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+WRITERS = ("notify", "bridge")
 EXPOSURE_LIMIT = 20  # of 100; what systemd calls "OK" ends at 50, and a service without any of it has 96
 
 
@@ -44,6 +45,7 @@ def hardening(unit: Path) -> str:
 def test_there_is_a_unit_for_each_kind_of_process() -> None:
     assert [unit.name for unit in UNITS] == [
         "postbeat-beat.service",
+        "postbeat-bridge.service",
         "postbeat-flower.service",
         "postbeat-metrics.service",
         "postbeat-monitor@.service",
@@ -74,6 +76,14 @@ def test_systemd_waits_longer_for_a_worker_than_the_worker_for_its_polls(name: s
     settings = service(next(unit for unit in UNITS if unit.stem == name))
     words = dict(word.split("=") for word in settings["Environment"][0].split())
     assert float(settings["TimeoutStopSec"][0]) >= float(words["POSTBEAT_GRACE"]) + 10
+
+
+def test_sinks_and_the_bridge_may_write_to_the_folder_of_their_logs() -> None:
+    notify, bridge = (service(ROOT / "deploy" / "systemd" / f"postbeat-{it}.service") for it in WRITERS)
+    assert [f"/var/log/{name}" for name in notify["LogsDirectory"]] == [str(documented_file_sink().parent)]
+    words = dict(word.split("=") for word in bridge["Environment"][0].split())
+    folder = Path(words["POSTBEAT_DATALOG_DIR"]).parent
+    assert [f"/var/log/{name}" for name in bridge["LogsDirectory"]] == [str(folder)]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from email.message import Message
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from postbeat.embedded.processes import Child, Processes
 from postbeat.metrics import Exposition
 from postbeat.metrics.collect import CAUSES
 from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
-from postbeat.model import Level, Phase, Secret
+from postbeat.model import Level, Pair, Phase, Secret
 from postbeat.profile import Profile
 from postbeat.results import Attempt, Result, TlsFacts
 from postbeat.store import keys
 from postbeat.store.facts import BEAT_SILENT_US
+from postbeat.store.maintenance import MaintenanceStore
 from postbeat.store.wake import wake_text
+from postbeat.windows import Window
 from tests.cli.conftest import command, environment
 from tests.metrics.prometheus import tool
 from tests.ports import free_port
@@ -105,7 +108,115 @@ def test_all_series_of_a_pair_are_there_before_its_first_result(exposition: Expo
     assert seen("beat_missed_polls_total") == 0
     assert seen("availability_target_ratio", element="mail") == 0.999
     assert seen("availability_ratio", element="mail") is None
+    assert seen("maintenance", **PAIR) == 0
+    assert seen("verdict_maintenance", element="mail") == 0
     assert b"NaN" not in seen.body
+
+
+def test_all_series_of_a_mailbox_are_there_before_anything_is_sent_to_it(
+    site: Site, exposition: Exposition
+) -> None:
+    def told(name: str) -> float | None:
+        return scrape(exposition)(f"mailbox_{name}", element="box")
+
+    site.send(1, Level.FAILED)
+    assert site.view.mailboxes() == []
+    for name in ("pending_messages", "awaited_messages", "waiting_checks", "readers"):
+        assert told(name) == 0
+    assert told("last_look_timestamp_seconds") == 0
+    for name in ("messages", "size_bytes", "quota_used_bytes", "quota_limit_bytes"):
+        assert told(name) is None
+    seen = scrape(exposition)
+    assert {
+        tally: seen("mailbox_events_total", element="box", event=tally) for tally in Tally
+    } == dict.fromkeys(Tally, 0)
+    assert seen("mailbox_readers", element="mail") is None
+    site.send(2)
+    assert told("pending_messages") == 1
+
+
+WIDE = replace(MAIL, regions=("eu", "us"), read=None, quorum="any")
+ALWAYS = Window.parse("daily 00:00-24:00")
+
+
+def maintained(seen: Seen) -> set[tuple[str, str]]:
+    """The pairs that are in maintenance."""
+    return {
+        (element, region)
+        for element in ("mail", "box")
+        for region in ("eu", "us", "lab")
+        if seen("maintenance", element=element, region=region) == 1
+    }
+
+
+def put_in_force(site: Site, profile: Profile) -> None:
+    site.beat.retire(profile)
+    site.beat.expect(profile, site.now_us())
+    site.beat.publish_profile(profile)
+
+
+@pytest.fixture
+def windows(redis_url: str) -> Iterator[MaintenanceStore]:
+    windows = MaintenanceStore(redis_url)
+    yield windows
+    windows.close()
+
+
+def test_maintenance_of_the_profile_and_announced_one_are_told_of_each_pair(
+    site: Site, exposition: Exposition, windows: MaintenanceStore
+) -> None:
+    put_in_force(site, Profile({"mail": WIDE, "box": replace(BOX, poll=None, maintenance=(ALWAYS,))}))
+    assert maintained(scrape(exposition)) == {("box", "lab")}
+    now_us = windows.now_us()
+    announced = windows.add("ma*", "eu", from_us=now_us, to_us=now_us + 3_600_000_000, why="disks")
+    windows.add("*", "us", from_us=now_us - 20, to_us=now_us - 10, why="over")
+    assert maintained(scrape(exposition)) == {("box", "lab"), ("mail", "eu")}
+    assert scrape(exposition)("maintenance", element="mail", region="us") == 0
+    windows.end(announced.id, windows.now_us())
+    assert maintained(scrape(exposition)) == {("box", "lab")}
+
+
+def test_a_verdict_is_in_maintenance_where_each_region_that_voted_against_good_is(
+    site: Site, exposition: Exposition, windows: MaintenanceStore
+) -> None:
+    put_in_force(site, Profile({"mail": WIDE}))
+    slots = count(1)
+
+    def told(eu: Level, us: Level) -> tuple[set[str], float | None]:
+        for region, level in (("eu", eu), ("us", us)):
+            polled = result(next(slots), Phase.SEND, level, site.now_us(), Pair("mail", region))
+            site.run(site.worker.record_send(WIDE, polled, "", ""))
+        seen = scrape(exposition)
+        return seen.states("verdict", "verdict", element="mail"), seen("verdict_maintenance", element="mail")
+
+    now_us = windows.now_us()
+    assert told(Level.FAILED, Level.GOOD) == ({"FAILED"}, 0)
+    windows.add("mail", "eu", from_us=now_us, to_us=now_us + 3_600_000_000, why="disks")
+    assert told(Level.FAILED, Level.GOOD) == ({"FAILED"}, 1)
+    assert told(Level.FAILED, Level.MARGINAL) == ({"FAILED"}, 0)
+    assert told(Level.FAILED, Level.UNKNOWN) == ({"FAILED"}, 1)
+    assert told(Level.UNKNOWN, Level.UNKNOWN) == ({"UNKNOWN"}, 0)
+    assert told(Level.GOOD, Level.GOOD) == ({"GOOD"}, 0)
+    windows.add("mail", "us", from_us=now_us, to_us=now_us + 3_600_000_000, why="disks")
+    assert told(Level.FAILED, Level.MARGINAL) == ({"FAILED"}, 1)
+    assert told(Level.GOOD, Level.GOOD) == ({"GOOD"}, 1)
+
+
+def test_what_counts_for_maintenance_is_the_level_that_counts_for_the_verdict(
+    site: Site, exposition: Exposition, windows: MaintenanceStore
+) -> None:
+    damped = replace(WIDE, confirmpolls=3)
+    put_in_force(site, Profile({"mail": damped}))
+    now_us = windows.now_us()
+    windows.add("mail", "eu", from_us=now_us, to_us=now_us + 3_600_000_000, why="disks")
+    polls = [("eu", Level.FAILED), ("us", Level.FAILED), ("us", Level.GOOD)]
+    for slot, (region, level) in enumerate(polls, 1):
+        polled = result(slot, Phase.SEND, level, site.now_us(), Pair("mail", region))
+        site.run(site.worker.record_send(damped, polled, "", ""))
+    seen = scrape(exposition)
+    assert seen.states("level", "level", element="mail", region="us") == {"GOOD"}
+    assert seen.states("verdict", "verdict", element="mail") == {"FAILED"}
+    assert seen("verdict_maintenance", element="mail") == 0
 
 
 def sent(slot: int, at_us: int) -> Result:

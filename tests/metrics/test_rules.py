@@ -96,6 +96,13 @@ def test_alerts_on_the_monitor_are_apart_from_those_on_services() -> None:
         assert rule["labels"]["component"] == expected, rule["alert"]
 
 
+def test_every_alert_on_an_element_is_silent_in_maintenance() -> None:
+    silent = re.compile(r"\bunless\b.*\bpostbeat_(?:verdict_)?maintenance\b.* == 1$")
+    for rule in rules():
+        on_element = "$labels.element" in rule["annotations"]["summary"]
+        assert bool(silent.search(rule["expr"].rstrip())) is on_element, rule["alert"]
+
+
 def test_the_burn_alerts_are_those_of_the_objectives() -> None:
     burning = [rule for rule in rules() if rule["alert"] == "PostbeatErrorBudgetBurns"]
     told = [
@@ -131,6 +138,11 @@ def test_the_dashboard_names_only_series_and_labels_that_exist() -> None:
     variables = {one["name"] for one in json.loads(text)["templating"]["list"]}
     assert set(re.findall(r"\$\{?([a-z]+)", text)) <= variables
     assert {"element", "region"} <= variables
+
+
+def test_the_dashboard_shows_what_is_in_maintenance() -> None:
+    found, _ = dashboard()
+    assert any("postbeat_maintenance{" in expression for expression in found)
 
 
 def test_the_dashboard_shows_everything_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,12 +170,20 @@ class Rig:
         return self._added(fields | {"phase": "send", "message": message, "outcome": outcome} | more)
 
     def verdict(
-        self, was: str, verdict: str, *, element: str = "mail", regions: Mapping[str, str] | None = None
+        self,
+        was: str,
+        verdict: str,
+        *,
+        element: str = "mail",
+        regions: Mapping[str, str] | None = None,
+        reasons: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
         """Adds the event of an element's verdict; its id."""
         levels = {"lab": "GOOD" if verdict == "GOOD" else "FAILED"} if regions is None else regions
         fields = {"kind": "verdict", "element": element, "was": was, "verdict": verdict}
         fields |= {"at_us": str(self.clock.now_us()), "poll": f"{element}@lab#1"}
+        if reasons is not None:
+            fields["reasons"] = json.dumps(reasons)
         return self._added(fields | {"regions": json.dumps(levels), "message": f"{was} to {verdict}"})
 
     def _added(self, fields: Mapping[Any, Any]) -> str:

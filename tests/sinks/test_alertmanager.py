@@ -127,5 +127,21 @@ def test_what_is_open_is_sent_again_until_it_is_over(rig: Rig) -> None:
     asyncio.run(run())
 
 
+def test_an_alert_of_a_verdict_says_which_regions_disagree_and_at_which_stage(rig: Rig) -> None:
+    async def run() -> None:
+        async with Receiver().up() as receiver:
+            sink = {"name": "am", "type": "alertmanager", "url": f"http://127.0.0.1:{receiver.port}/am/"}
+            async with rig.serving(sink):
+                reason = ["FAILED", "send", "data", "reply", "REMOTE", "452 no space"]
+                regions = {"eu": "GOOD", "lab": "FAILED"}
+                rig.verdict("GOOD", "DEGRADED", element="out", regions=regions, reasons={"lab": reason})
+                await rig.settled("am")
+            annotations = bodies(receiver, 0)[0][0]["annotations"]
+            assert (annotations["description"], annotations["stage"]) == ("452 no space", "data")
+            assert annotations["regions"] == "lab: FAILED (data) 452 no space\neu: GOOD"
+
+    asyncio.run(run())
+
+
 def bodies(receiver: Receiver, first: int) -> list[list[dict[str, Any]]]:
     return [json.loads(body) for _, body in receiver.requests[first:]]

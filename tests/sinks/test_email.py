@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from postbeat.elements import Imap4Element, SmtpElement
+from postbeat.model import Level, Phase
+from postbeat.results import Stage
 from postbeat.sinks import email
 from postbeat.sinks.channel import NotDeliveredError
 from postbeat.sinks.config import EmailSink, Relay
 from postbeat.sinks.email import EmailChannel
-from postbeat.sinks.notice import samples
+from postbeat.sinks.notice import Notice, samples
+from postbeat.store import keys
+from postbeat.store.worker import WorkerStore
+from tests.redis.site import result
+from tests.sinks.rig import Rig
+from tests.sinks.test_maintenance import publish
 
 NOTICE = next(samples())
 FIRST, SECOND = "first@example.test", "second@example.test"
@@ -67,7 +75,11 @@ class Relaying:
 def channel(*relays: Relay) -> EmailChannel:
     to, timeout = (FIRST, SECOND), 5.0
     sink = EmailSink(name="ops", to=to, sender="postbeat@example.test", relays=relays, timeout=timeout)
-    return EmailChannel(sink, "client.test")
+    return EmailChannel(sink, "client.test", no_hosts)
+
+
+async def no_hosts(_: Notice) -> tuple[str, ...]:
+    return ()
 
 
 async def refusal(channel: EmailChannel) -> NotDeliveredError:
@@ -144,3 +156,64 @@ def test_who_is_refused_for_now_holds_those_up_who_have_the_mail_for_a_few_tries
             return [(await refusal(ops)).permanent for _ in range(5)]
 
     assert asyncio.run(run()) == [False, False, False, False, ends]
+
+
+MAIL = SmtpElement(name="mail", server="example.test", poll=60, regions=("lab",))
+BOX = Imap4Element(name="box", server="localhost.", username="probe")
+
+
+@pytest.mark.parametrize(
+    ("mail", "exchangers"),
+    [
+        pytest.param(
+            replace(MAIL, mx=True, email="probe@example.test"), "mx.invalid LOCALHOST", id="exchanger"
+        ),
+        pytest.param(replace(MAIL, email="probe@example.test", read="box"), "", id="mailbox"),
+    ],
+)
+def test_a_mail_goes_last_through_the_mail_exchanger_or_the_server_of_the_mailbox_that_may_have_failed(
+    rig: Rig, mail: SmtpElement, exchangers: str
+) -> None:
+    publish(rig, mail, BOX)
+    failing, other = Relaying(), Relaying()
+
+    async def run() -> None:
+        store = WorkerStore(rig.redis_url)
+        async with failing.up() as first, other.up() as second:
+            relays = [
+                {"server": "localhost", "port": first.port},
+                {"server": second.server, "port": second.port},
+            ]
+            sink = {"name": "ops", "type": "email", "to": FIRST, "sender": SECOND, "relays": relays}
+            async with rig.serving(sink):
+                failed = result(1, Phase.SEND, Level.FAILED, rig.clock.now_us())
+                (attempt,) = failed.attempts
+                looked_up = replace(attempt, stages=(Stage("mx", 0, 1, exchangers),) if exchangers else ())
+                await store.record_send(mail, replace(failed, attempts=(looked_up,)))
+                await rig.settled("ops")
+        await store.close()
+
+    asyncio.run(run())
+    assert (failing.mails, other.mails) == ([], [[FIRST]])
+
+
+def test_a_mail_waits_until_redis_tells_what_may_have_failed(rig: Rig) -> None:
+    publish(rig, MAIL)
+    relaying = Relaying()
+
+    async def run() -> None:
+        async with relaying.up() as relay:
+            relays = [{"server": relay.server, "port": relay.port}]
+            sink = {"name": "ops", "type": "email", "to": FIRST, "sender": SECOND, "relays": relays}
+            async with rig.serving(sink):
+                rig.redis.set(keys.latest(Phase.SEND), "Redis refuses to read this as results")
+                rig.verdict("GOOD", "FAILED")
+                await rig.until(lambda: rig.redis.hget(keys.sink("ops"), "error"))
+                error = str(rig.redis.hget(keys.sink("ops"), "error"))
+                assert error == "Redis does not tell what may have failed (ResponseError)"
+                assert not relaying.mails
+                rig.redis.delete(keys.latest(Phase.SEND))
+                await rig.settled("ops")
+
+    asyncio.run(run())
+    assert relaying.mails == [[FIRST]]

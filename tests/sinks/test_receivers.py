@@ -76,6 +76,45 @@ def test_mail_goes_through_the_next_relay_and_people_are_told_of_verdicts_only(
     asyncio.run(run())
 
 
+REGIONS = {"eu": "GOOD", "lab": "FAILED", "us": "UNKNOWN"}
+REASONS = {
+    "lab": ["FAILED", "send", "data", "reply", "REMOTE", "452 <no> space"],
+    "us": ["UNKNOWN", "send", "connect", "resources", "LOCAL", "too many open files"],
+}
+
+
+def test_people_are_told_which_regions_disagree_at_which_stage_and_why(rig: Rig, mail: MailServer) -> None:
+    before = len(mails(mail))
+
+    async def run() -> list[str]:
+        relay = {"server": "127.0.0.1", "port": mail.smtp}
+        sender = {"sender": "postbeat@example.test", "relays": [relay]}
+        ops = {"name": "ops", "type": "email", "to": "ops@example.test", **sender}
+        async with Receiver().up() as receiver:
+            async with rig.serving(ops, {"name": "chat", "type": "slack", "url": receiver.url}):
+                rig.verdict("GOOD", "FAILED", regions=REGIONS, reasons=REASONS)
+                rig.verdict("FAILED", "GOOD", regions={"eu": "GOOD", "lab": "GOOD"}, reasons={})
+                await rig.settled("ops", "chat")
+            return receiver.taken_texts()
+
+    failed, recovered = (text.splitlines()[:-1] for text in asyncio.run(run()))
+    assert failed == [
+        "*FAILED: mail*",
+        "452 &lt;no&gt; space (stage data)",
+        "lab: FAILED (data) 452 &lt;no&gt; space",
+        "us: UNKNOWN (connect) too many open files",
+        "eu: GOOD",
+    ]
+    assert recovered == ["*GOOD again: mail*", "GOOD in eu, lab", "eu: GOOD", "lab: GOOD"]
+    told, end = ([line.strip() for line in it.get_content().splitlines()] for it in mails(mail)[before:])
+    assert told[:3] == ["FAILED: mail", "", "452 <no> space"]
+    assert "Stage:    data" in told
+    where = told.index("lab: FAILED (data) 452 <no> space")
+    assert told[where + 1 : where + 3] == ["us: UNKNOWN (connect) too many open files", "eu: GOOD"]
+    assert end[:3] == ["GOOD again: mail", "", "GOOD in eu, lab"]
+    assert not any("452" in line or line.startswith("Stage") for line in end)
+
+
 def test_mail_that_every_relay_refuses_for_good_is_a_letter(rig: Rig, mail: MailServer) -> None:
     async def run() -> None:
         relay = {"server": "127.0.0.1", "port": mail.smtp}

@@ -35,3 +35,15 @@ def test_what_is_recorded_reaches_a_receiver(rig: Rig) -> None:
     failed = next(it for it in receiver.taken if it["level"] == "FAILED" and it["kind"] == "level")
     assert failed["message"] == "452 no space"
     assert failed["fault"]["code"] == "reply"
+    verdict = next(it for it in receiver.taken if it["level"] == "FAILED" and it["kind"] == "verdict")
+    assert (verdict["message"], verdict["fault"]) == (failed["message"], failed["fault"])
+    assert verdict["reasons"] == {
+        "lab": {
+            "level": "FAILED",
+            "phase": "send",
+            "stage": None,
+            "code": "reply",
+            "side": "REMOTE",
+            "message": "452 no space",
+        }
+    }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from postbeat.sinks.addresses import Target, shown, target_of, web_address
 from postbeat.sinks.config import (
     SINK_TYPES,
     AlertmanagerSink,
+    AnySink,
     CommandSink,
     EmailSink,
     Relay,
@@ -157,11 +162,71 @@ def test_any_text_is_a_target_that_reads_back_or_none(text: str) -> None:
     assert target_of(str(target)) == target
 
 
+def sinks_to(folder: Path, *files: Path) -> tuple[AnySink, ...]:
+    """A sink for each of these files, named as the file is."""
+    text = "".join(f"  - {{name: {it.stem}, type: jsonlines, to: {it}}}\n" for it in files)
+    return load(written(folder, f"sinks:\n{text}"))
+
+
 def test_a_folder_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
-    there, missing = tmp_path / "a.jsonl", tmp_path / "later" / "b.jsonl"
-    text = "".join(f"  - {{name: {it.stem}, type: jsonlines, to: {it}}}\n" for it in (there, missing))
-    warnings = [it for sink in load(written(tmp_path, f"sinks:\n{text}")) for it in warnings_of(sink)]
-    assert warnings == [f"b: to: there is no folder {missing.parent}"]
+    there, missing, below = (tmp_path / it for it in ("a.jsonl", "later/b.jsonl", "file/c.jsonl"))
+    (tmp_path / "file").touch()
+    warnings = [it for sink in sinks_to(tmp_path, there, missing, below) for it in warnings_of(sink)]
+    assert warnings == [
+        f"b: to: there is no folder {missing.parent}",
+        f"c: to: {below.parent} is not a folder",
+    ]
+
+
+def test_what_is_there_and_no_file_is_a_warning(tmp_path: Path) -> None:
+    folder, pipe, link, file = (tmp_path / it for it in ("folder", "pipe", "link", "file"))
+    folder.mkdir()
+    os.mkfifo(pipe)
+    file.touch()
+    link.symlink_to(file)
+    sinks = sinks_to(tmp_path, folder, pipe, link, Path("/dev/zero"))
+    assert [it for sink in sinks for it in warnings_of(sink)] == [
+        f"folder: to: {folder} is not a file",
+        f"pipe: to: {pipe} is not a file",
+        "zero: to: /dev/zero is not a file",
+    ]
+
+
+@contextmanager
+def as_somebody_without_rights() -> Iterator[None]:
+    """Where root runs the tests, whom no permission stops, this process is another user."""
+    if os.getuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_file_that_this_user_may_not_write_to_is_a_warning() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = ("closed/deep/a.jsonl", "full/b.jsonl", "full/c.jsonl", "full/d.jsonl", "open/e.jsonl")
+        hidden, new, old, given, anew = files = [folder / it for it in names]
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        for file, mode in ((old, 0o444), (given, 0o666)):
+            file.touch()
+            file.chmod(mode)
+        for place, mode in ((".", 0o755), ("closed", 0), ("full", 0o555), (anew.parent, 0o777)):
+            (folder / place).chmod(mode)
+        sinks = sinks_to(folder, *files)
+        with as_somebody_without_rights():
+            warnings = [it for sink in sinks for it in warnings_of(sink)]
+        for place in ("closed", "full"):
+            (folder / place).chmod(0o700)
+    assert warnings == [
+        f"a: to: this user may not enter {hidden.parent}",
+        f"b: to: this user may not write to {new.parent}",
+        f"c: to: this user may not write to {old}",
+    ]
 
 
 def test_check_says_what_is_wrong_or_may_not_be_meant(tmp_path: Path) -> None:
@@ -175,6 +240,8 @@ def test_check_says_what_is_wrong_or_may_not_be_meant(tmp_path: Path) -> None:
     bad = run(main, ["notify", str(written(tmp_path, "sinks: 1")), "--check"])
     assert bad.exit_code == 1
     assert "sinks.yaml:1: sinks: expected a list" in bad.output
+    absent = run(main, ["notify", "nowhere.yaml", "--check"])
+    assert (absent.exit_code, absent.output) == (2, "there is no file nowhere.yaml\n")
     for words in ([], ["dead"], ["dead", "x", "--check"], [str(EXAMPLE), "--drop"], ["a", "b", "c"]):
         assert run(main, ["notify", *words]).exit_code == 2
 

@@ -185,6 +185,24 @@ def test_what_is_monitored_no_more_ends_the_problem_that_was_told_of_it() -> Non
     assert ended(Standing(silenced=notice("FAILED")), 9).tell is None
 
 
+@pytest.mark.parametrize("level", ["GOOD", "UNKNOWN"])
+def test_an_end_that_no_event_tells_repeats_nothing_of_what_was_wrong(level: str) -> None:
+    problem = next(it for it in samples() if it.regions and it.stage)
+    sink = Sink(EVERYTHING)
+    sink.take(problem)
+    end = ended(sink.standing, 9, level).tell
+    assert end is not None
+    assert (end.region_texts, end.as_data()["fault"], end.as_data()["reasons"]) == ([], None, {})
+
+
+def test_a_region_whose_level_is_another_by_now_is_told_without_what_it_said_before() -> None:
+    problem = next(it for it in samples() if it.regions and it.stage)
+    assert problem.region_texts == ["lab: FAILED (data) 452 4.2.2 The mailbox is full", "home: GOOD"]
+    later = replace(problem, regions={"home": "FAILED", "lab": "MARGINAL"})
+    assert later.region_texts == ["home: FAILED", "lab: MARGINAL"]
+    assert Notice.loads(problem.dumps()) == problem
+
+
 def test_a_verdict_without_regions_is_that_of_an_element_that_has_left() -> None:
     sink = Sink(EVERYTHING)
     sink.take(VERDICT)
