@@ -1,1 +1,1 @@
-"""The page and the JSON API: what a site's Redis holds, for people and for programs. They only read."""
+"""The page and the JSON API: what a site's Redis holds. They write no more than announced maintenance."""

@@ -14,6 +14,7 @@ from postbeat.plain import seconds
 from postbeat.results import AnyEvent, Event, Result
 from postbeat.rollup import Rollup
 from postbeat.slo import slo_of
+from postbeat.verdict import WORST_FIRST
 from postbeat.web import conversions, models
 from postbeat.web.auth import Identity
 from postbeat.web.nowprobe import NowProber
@@ -28,7 +29,7 @@ from postbeat.web.params import (
     SearchParams,
 )
 from postbeat.web.problems import ProblemError
-from postbeat.web.rows import Page
+from postbeat.web.rows import IN_MAINTENANCE, Page
 from postbeat.web.site import BAR_DAYS, DAY_US, Site, Standing, element_of, regions_of
 
 
@@ -72,7 +73,8 @@ def overview(ask: Ask) -> models.Overview:
     return models.Overview(
         board.at_us / 1e6,
         seconds(board.silent_since_us),
-        board.counts,
+        {verdict: board.tally[verdict] for verdict in WORST_FIRST},
+        board.tally[IN_MAINTENANCE],
         page.total,
         page.number,
         page.pages,
@@ -84,9 +86,7 @@ def elements(ask: Ask) -> models.Elements:
     """The elements of the profile, by name."""
     params: SearchParams = ask.params
     board = ask.site.board()
-    rows = {row.element for row in board.find(params.wanted)}
-    everything = params.wanted == SearchParams.model_validate({}).wanted
-    names = sorted(name for name in board.facts if everything or name in rows)
+    names = board.find_elements(params.wanted)
     pages = max(1, -(-len(names) // params.limit))
     number = min(params.page, pages)
     shown = names[(number - 1) * params.limit : number * params.limit]
@@ -213,7 +213,7 @@ def report(ask: Ask) -> models.Report:
     year, month = map(int, params.month.split("-"))
     first_us = int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1_000_000
     over_us = first_us + months.monthrange(year, month)[1] * DAY_US
-    calendar = ask.site.calendar({row.element: row.facts for row in page.rows if row.facts})
+    calendar = ask.site.calendar({row.element: row.facts for row in page.rows})
     rows = []
     for row in page.rows:
         pairs = [one.pair for one in row.pairs]

@@ -24,7 +24,7 @@ _MOST_VALUES = 100
 
 
 def query(request: Request, model: type[P], *, lenient: bool = False) -> P:
-    """The checked parameters of a query. ``lenient`` passes over what is not known or empty, as a page does.
+    """The checked parameters of a query. ``lenient`` passes over what is not known or blank, as a page does.
 
     Raises:
         ProblemError: what was expected.
@@ -36,7 +36,8 @@ def query(request: Request, model: type[P], *, lenient: bool = False) -> P:
     }
     known = {info.alias or name for name, info in model.model_fields.items()}
     values: dict[str, Any] = {}
-    items = [(name, value) for name, value in request.query_params.multi_items() if value or not lenient]
+    given = request.query_params.multi_items()
+    items = [(name, value) for name, value in given if value.strip() or not lenient]
     if len(items) > _MOST_VALUES:
         raise ProblemError(400, f"query: expected at most {_MOST_VALUES} values")
     for name, value in items:

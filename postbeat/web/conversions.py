@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from postbeat.figures import TIMINGS
-from postbeat.plain import seconds
+from postbeat.model import Level
+from postbeat.plain import reason_as_data, seconds
 from postbeat.rollup import Rollup, availability
 from postbeat.slo import Slo
 from postbeat.store.maintenance import AdHoc
@@ -52,7 +53,13 @@ def element_standing(row: Row) -> models.ElementStanding:
         row.facts.description if row.facts else "",
         row.verdict,
         seconds(row.since_us),
+        row.in_maintenance,
         [region_standing(pair) for pair in row.pairs],
+        {
+            pair.pair.region: reason_as_data(reason)
+            for pair in row.pairs
+            if pair.confirmed is not Level.GOOD and (reason := row.reason(pair)) is not None
+        },
     )
 
 

@@ -6,16 +6,19 @@ import re
 from datetime import UTC, datetime
 
 from postbeat import slo
+from postbeat.verdict import SIGNS
 
 NOTHING = "\N{EN DASH}"
-
-# By sign and word, so that colour is not needed; those of levels are the terminal's.
-SIGNS = {"GOOD": "✓", "MARGINAL": "!", "DEGRADED": "!", "FAILED": "✗", "UNKNOWN": "?"}
 
 
 def sign(level: str) -> str:
     """The sign of a level or verdict."""
     return SIGNS.get(level, "·")
+
+
+def word(level: str) -> str:
+    """The word of a level or verdict, or of what stands in its place."""
+    return "In maintenance" if level == "MAINTENANCE" else level
 
 
 def duration(time_us: int | None) -> str:

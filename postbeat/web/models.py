@@ -42,7 +42,11 @@ class RegionStanding:
 
 @dataclass(slots=True)
 class ElementStanding:
-    """An element over all its regions, the worst region first."""
+    """An element over all its regions, the worst region first.
+
+    ``inMaintenance`` is whether every region that is FAILED or MARGINAL is in maintenance, and there is one.
+    ``reasons`` tells of each region that counts as another level than GOOD why it does, as in events.
+    """
 
     element: str
     kind: Kind
@@ -50,7 +54,9 @@ class ElementStanding:
     description: str
     verdict: Verdict
     since: float | None
+    inMaintenance: bool
     regions: list[RegionStanding]
+    reasons: dict[str, dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -58,12 +64,14 @@ class Overview:
     """One page of elements, worst first, and how many there are in all.
 
     ``beatSilentSince`` is when beat was last heard of, where that is so long ago that everything is as it was
-    then: nothing is polled any more.
+    then: nothing is polled any more. ``counts`` are of all elements by their verdict, without those that are
+    ``inMaintenance``, whose number stands beside it.
     """
 
     at: float
     beatSilentSince: float | None
     counts: dict[Verdict, int]
+    inMaintenance: int
     total: int
     page: int
     pages: int

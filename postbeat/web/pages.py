@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from postbeat.figures import TIMINGS
 from postbeat.results import Attempt, Result, TlsFacts
 from postbeat.rollup import Rollup, availability
 from postbeat.roundtrip import RoundTrip
+from postbeat.store.summary import any_named
 from postbeat.verdict import Verdict
 from postbeat.web import charts
 from postbeat.web.api import wanted_event
@@ -21,13 +23,14 @@ from postbeat.web.guard import CHART_CSP
 from postbeat.web.params import EventParams, SearchParams
 from postbeat.web.problems import ProblemError
 from postbeat.web.rendering import Renderer
-from postbeat.web.rows import Page
+from postbeat.web.rows import COUNTED_AS, IN_MAINTENANCE, Page, tally
 from postbeat.web.settings import WebSettings
 from postbeat.web.site import RANGES, Past, Series, Site, Standing
 from postbeat.web.waiting import Stores
 
 PER_PAGE = 200
 DEFAULT_RANGE = "24h"
+PROBED = "probe"  # where a form of an element's page leads to
 
 
 class Pages:
@@ -56,13 +59,17 @@ class Pages:
         """Elements and their regions, worst first."""
         params = query(request, SearchParams, lenient=True)
         board, at_us = self._site.board(), self._site.now_us()
-        page = Page.of(board.find(params.wanted), params.page, min(params.limit, PER_PAGE))
-        calendar = self._site.calendar({row.element: row.facts for row in page.rows if row.facts})
+        wanted = params.wanted
+        found = board.find(replace(wanted, verdict=""))  # the tally leads from one verdict to another
+        rows = [row for row in found if row.counted_as == wanted.verdict] if wanted.verdict else found
+        page = Page.of(rows, params.page, min(params.limit, PER_PAGE))
+        calendar = self._site.calendar({row.element: row.facts for row in page.rows})
         return self._shown(
             request,
             "overview",
             params=params,
             board=board,
+            tally=board.tally if found is board.rows else tally(found),
             page=page,
             in_maintenance={
                 pair.pair for row in page.rows for pair in row.pairs if calendar.covers(pair.pair, at_us)
@@ -73,6 +80,8 @@ class Pages:
         """All of an element, or of an element in a region."""
         name, region = request.path_params["name"], request.path_params.get("region")
         standing = self._site.standing(name, region)
+        if standing is None and region == PROBED and self._site.standing(name) is not None:
+            return RedirectResponse(f"/elements/{name}", 303)  # what a form has shown, loaded anew
         if standing is None:
             raise ProblemError(404, "there is no such element" + (" in this region" if region else ""))
         chosen = request.query_params.get("range", DEFAULT_RANGE)
@@ -112,12 +121,19 @@ class Pages:
     def maintenance(self, request: Request) -> Response:
         """What was announced, newest first."""
         windows = sorted(self._site.maintenance.listing(), key=lambda one: one.from_us, reverse=True)
-        return self._shown(request, "maintenance", windows=windows[:PER_PAGE])
+        windows, profile, now_us = windows[:PER_PAGE], self._site.board().facts, self._site.now_us()
+        idle = {
+            one.id
+            for one in windows
+            if one.to_us > now_us and not any_named(profile, one.element, one.region)
+        }
+        return self._shown(request, "maintenance", windows=windows, idle=idle)
 
     def status(self, request: Request) -> Response:
         """A group for everybody: no hosts, no messages, no replies, and nothing of other groups.
 
-        While beat is silent there is no news, so everything is UNKNOWN.
+        What is in maintenance is not in the headline, unless all is. While beat is silent there is no news,
+        so everything is UNKNOWN.
         """
         group = request.path_params["group"]
         if group not in self._settings.public_groups:
@@ -126,13 +142,23 @@ class Pages:
         shown = [
             (
                 one,
-                one.row.verdict if found.silent_since_us is None else Verdict.UNKNOWN,
+                one.row.counted_as if found.silent_since_us is None else Verdict.UNKNOWN,
                 charts.days(one.days, one.target),
                 availability(merged(one.days).counts),
             )
             for one in found.elements
         ]
-        return self._as_of(request, "status", found.at_us, found.silent_since_us, group=group, shown=shown)
+        others = [counted for _, counted, *_ in shown if counted != IN_MAINTENANCE]
+        return self._as_of(
+            request,
+            "status",
+            found.at_us,
+            found.silent_since_us,
+            group=group,
+            shown=shown,
+            worst=min(others, key=COUNTED_AS.index, default=IN_MAINTENANCE),
+            some_in_maintenance=len(others) < len(shown),
+        )
 
     def _page(self, show: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:

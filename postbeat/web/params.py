@@ -11,14 +11,28 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postbeat.elements import NAME_PATTERN, REGION_PATTERN
 from postbeat.figures import TIMINGS
-from postbeat.web.rows import Wanted
+from postbeat.settings import KEEP_DAYS_LIMIT
+from postbeat.web.rows import COUNTED_AS, IN_MAINTENANCE, Wanted
 
 LATEST_S = 253_402_300_799  # the end of the calendar
-LONGEST_S = 400 * 86_400  # what is kept of days; of hours there is less
-HOURS_S = 35 * 86_400
+# Of a question, by its step. A year by the hour would keep the one process that serves everybody for seconds.
+LONGEST_DAYS = {"hour": 35, "day": KEEP_DAYS_LIMIT}
+
+GLOB_PATTERN = r"^[A-Za-z0-9._*?\[\]!-]+$"
+LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
+# What is expected, in the words of people.
+EXPECTED = {
+    GLOB_PATTERN: "letters, digits and . _ -, with * and ? for any others",
+    LINE_PATTERN: "one line of text",
+    MONTH_PATTERN: "a month such as 2026-11",
+    NAME_PATTERN: "a name of letters, digits and . _ -",
+    REGION_PATTERN: "a name of lower-case letters, digits and -",
+}
 
 Moment = Annotated[float, Field(ge=0, le=LATEST_S)]
-Glob = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._*?\[\]!-]+$")]
+Glob = Annotated[str, Field(min_length=1, max_length=64, pattern=GLOB_PATTERN)]
+AnyGlob = Annotated[str, Field(min_length=1, max_length=64)]  # to search with: what no name has fits nothing
 RegionName = Annotated[str, Field(pattern=REGION_PATTERN)]
 ElementName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Number = Annotated[int, Field(ge=1, le=100_000)]
@@ -29,16 +43,25 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
 
+    @property
+    def given(self) -> dict[str, object]:
+        """What was asked for, for links and forms that keep it: all but the page."""
+        return self.model_dump(by_alias=True, exclude_defaults=True, exclude={"page"})
+
 
 class SearchParams(Params):
     """Which elements."""
 
     q: str = Field("", max_length=200, description="Words that all stand in names, texts or messages.")
-    level: Literal["", "GOOD", "MARGINAL", "DEGRADED", "FAILED", "UNKNOWN"] = Field(
-        "", description="A verdict, or the level of a region."
+    verdict: Literal[("", *COUNTED_AS)] = Field(  # type: ignore[valid-type]
+        "",
+        description=f"A verdict without those that maintenance excuses; {IN_MAINTENANCE} is for those.",
     )
-    region: str = Field("", max_length=32, pattern=rf"^$|{REGION_PATTERN}")
-    group: str = Field("", max_length=64, pattern=rf"^$|{NAME_PATTERN}")
+    level: Literal["", "GOOD", "MARGINAL", "DEGRADED", "FAILED", "UNKNOWN"] = Field(
+        "", description="A verdict, excused or not, or the level of a region."
+    )
+    region: str = Field("", max_length=32)
+    group: str = Field("", max_length=64)
     kind: Literal["", "smtp", "imap4", "pop3"] = ""
     page: Number = 1
     limit: int = Field(200, ge=1, le=5000, description="Elements of a page.")
@@ -46,14 +69,14 @@ class SearchParams(Params):
     @property
     def wanted(self) -> Wanted:
         """The search itself."""
-        return Wanted(self.q, self.level, self.region, self.group, self.kind)
+        return Wanted(self.q, self.verdict, self.level, self.region, self.group, self.kind)
 
 
 class ListParams(Params):
     """Which results or events: the newest, of these names."""
 
-    element: Glob = "*"
-    region: Glob = "*"
+    element: AnyGlob = "*"
+    region: AnyGlob = "*"
     level: Literal["", "GOOD", "MARGINAL", "FAILED", "UNKNOWN", "DEGRADED"] = ""
     since: Moment = 0
     limit: int = Field(50, ge=1, le=1000)
@@ -70,28 +93,31 @@ class EventParams(ListParams):
 class RollupParams(Params):
     """Which rollups of an element."""
 
-    region: Glob = "*"
+    region: AnyGlob = "*"
     start: Moment = Field(alias="from")
-    end: Moment = Field(alias="to")
+    end: Moment = Field(
+        alias="to",
+        description=f"After from, by at most {LONGEST_DAYS['hour']} days for steps of an hour and "
+        f"{LONGEST_DAYS['day']} for steps of a day; more is had by several questions.",
+    )
     step: Literal["hour", "day"] = "hour"
     timing: list[Literal[TIMINGS]] = Field([], description="These timings only; all where none is named.")  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _bounded(self) -> RollupParams:
-        longest_s = HOURS_S if self.step == "hour" else LONGEST_S
-        if not 0 < self.end - self.start <= longest_s:
-            raise ValueError(
-                f"expected from before to, at most {longest_s} seconds for steps of a {self.step}"
-            )
+        longest_days = LONGEST_DAYS[self.step]
+        if not 0 < self.end - self.start <= longest_days * 86_400:
+            step = {"hour": "an hour", "day": "a day"}[self.step]
+            raise ValueError(f"expected from before to, by at most {longest_days} days for steps of {step}")
         return self
 
 
 class ReportParams(Params):
     """Which month, of which elements."""
 
-    month: str = Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", description="Such as 2026-11, in UTC.")
-    element: Glob = "*"
-    group: str = Field("", max_length=64, pattern=rf"^$|{NAME_PATTERN}")
+    month: str = Field(pattern=MONTH_PATTERN, description="Such as 2026-11, in UTC.")
+    element: AnyGlob = "*"
+    group: str = Field("", max_length=64)
     page: Number = 1
     limit: int = Field(50, ge=1, le=200)
 
@@ -103,7 +129,7 @@ class MaintenanceBody(Params):
     region: Glob = "*"
     start: Moment | None = Field(None, alias="from")
     seconds: int = Field(ge=60, le=30 * 86_400)
-    why: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    why: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
 
 
 class ProbeBody(Params):

@@ -8,7 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.responses import Response
+
+from postbeat.web.params import EXPECTED
 
 
 class ProblemError(Exception):
@@ -47,8 +50,14 @@ class ProblemError(Exception):
 def invalid(error: ValidationError, place: str) -> ProblemError:
     """What was expected, for each value that was not. Values are not repeated: they may be anything."""
     errors = [
-        {"in": place, "name": ".".join(map(str, one["loc"])), "expected": one["msg"]}
-        for one in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+        {"in": place, "name": ".".join(map(str, one["loc"])), "expected": _expected(one)}
+        for one in error.errors(include_url=False, include_input=False)[:20]
     ]
     first = errors[0]
     return ProblemError(400, f"{place} {first['name']}: {first['expected']}", errors=errors)
+
+
+def _expected(one: ErrorDetails) -> str:
+    """In words: a pattern is for programs."""
+    words = EXPECTED.get(one.get("ctx", {}).get("pattern", ""))
+    return f"expected {words}" if words else one["msg"]

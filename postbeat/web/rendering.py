@@ -39,7 +39,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        for name in ("sign", "duration", "age", "moment", "day", "machine_time", "percent", "size"):
+        for name in ("sign", "word", "duration", "age", "moment", "day", "machine_time", "percent", "size"):
             self._templates.filters[name] = getattr(look, name)
         self._templates.globals["query"] = query_text
 

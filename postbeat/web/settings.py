@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from postbeat.elements import NAME_PATTERN
-from postbeat.settings import PREFIX, SettingsError
+from postbeat.settings import PREFIX, REDIS_URL_EXPECTED, RedisUrl, SettingsError
 
 Network = IPv4Network | IPv6Network
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -56,7 +56,7 @@ class WebSettings:
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    redis_url: str = ""
+    redis_url: RedisUrl = field(default="", repr=False)
     profile: str = ""
     public_groups: Annotated[tuple[Group, ...], BeforeValidator(_list)] = ()
     host: str = "127.0.0.1"
@@ -124,5 +124,7 @@ def load(environ: Mapping[str, str] = os.environ, **given: Any) -> WebSettings: 
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = str(problem["loc"][0])
-        got = "" if name in ("secret", "redis_url") else f", got {values.get(name)!r}"
+        if name == "redis_url":
+            raise SettingsError(REDIS_URL_EXPECTED) from None
+        got = "" if name == "secret" else f", got {values.get(name)!r}"
         raise SettingsError(f"{variable(name)}: {problem['msg']}{got}") from error

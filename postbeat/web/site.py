@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from postbeat import queues
 from postbeat.metrics.objectives import Objective, objective
 from postbeat.model import Pair
+from postbeat.publicfacts import mailbox_digest
 from postbeat.results import AnyEvent, Event, Result
 from postbeat.rollup import Rollup
 from postbeat.slo import Slo, slo_of
@@ -22,7 +23,7 @@ from postbeat.store.facts import FactsView, RegionFacts, WorkerFacts
 from postbeat.store.history import History
 from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.summary import ElementFacts
-from postbeat.store.view import PairState, ViewStore
+from postbeat.store.view import MailboxState, PairState, ViewStore
 from postbeat.web.rows import Board, Row, board
 from postbeat.web.waiting import Shared
 
@@ -63,7 +64,11 @@ def regions_of(event: AnyEvent) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An element's page but for its charts. ``row`` is None where it is in the profile and not polled."""
+    """An element's page but for its charts. ``row`` is None where it is in the profile and not polled.
+
+    Of an element that is a mailbox, ``mailbox`` is what is known of that, and ``readers`` names the elements
+    whose messages are read from it.
+    """
 
     name: str
     row: Row | None
@@ -72,6 +77,8 @@ class Standing:
     notable: Sequence[Result]
     events: Sequence[AnyEvent]
     calendar: Calendar
+    mailbox: MailboxState | None = None
+    readers: Sequence[str] = ()
 
     @property
     def target(self) -> float:
@@ -204,14 +211,15 @@ class Site:
         at_us = self.now_us()
         silent_since_us = self.silent_since_us(at_us)
         rows, verdicts = self.view.overview_by_element(), self.view.verdicts()
-        made = board(rows, verdicts, self._profile[1], at_us, silent_since_us)
+        made = board(rows, verdicts, self._profile[1], at_us, silent_since_us, self.calendar)
         self._board = now_s, made
         self._took_s = self._clock() - now_s
         return made
 
-    def calendar(self, facts: Mapping[str, ElementFacts]) -> Calendar:
-        """The maintenance of these elements, announced by hand or in the profile."""
-        return self.maintenance.calendar({name: one.maintenance for name, one in facts.items()})
+    def calendar(self, facts: Mapping[str, ElementFacts | None]) -> Calendar:
+        """The maintenance of these elements, announced by hand or in the profile; None has left that."""
+        windows = {name: one.maintenance if one else () for name, one in facts.items()}
+        return self.maintenance.calendar(windows)
 
     def standing(self, name: str, region: str | None = None) -> Standing | None:
         """What is known of an element (in one region); None where there is no such element."""
@@ -232,8 +240,16 @@ class Site:
             return element_of(event) == name and (region is None or region in regions_of(event))
 
         events = self.view.events(EVENTS_SHOWN, wanted)[::-1]
-        calendar = self.calendar({name: facts} if facts else {})
-        return Standing(name, row, facts, states, notable[:8], events, calendar)
+        calendar = self.calendar({name: facts})
+        mailbox, readers = self._mailbox(facts) if facts and facts.mailbox else (None, ())
+        return Standing(name, row, facts, states, notable[:8], events, calendar, mailbox, readers)
+
+    def _mailbox(self, facts: ElementFacts) -> tuple[MailboxState | None, Sequence[str]]:
+        """What is known of the mailbox of an element, and the active elements whose mail is read from it."""
+        found = self.view.mailboxes(lambda name: mailbox_digest(name) == facts.mailbox)
+        others = self.board().facts.values()
+        readers = [other.name for other in others if other.read == facts.name and other.active]
+        return found[0] if found else None, readers
 
     def past(self, standing: Standing, length_us: int, step: Step) -> Past:
         """What the charts of an element are drawn from."""
@@ -308,7 +324,7 @@ class Site:
     def _made_public(self, group: str) -> PublicGroup:
         now_s, everything = self._clock(), self.board()
         rows = [row for row in everything.rows if row.group == group][:MOST_PUBLIC]
-        calendar, at_us = self.calendar({row.element: row.facts for row in rows if row.facts}), self.now_us()
+        calendar, at_us = self.calendar({row.element: row.facts for row in rows}), self.now_us()
         made = []
         for row in rows:
             pairs = [pair.pair for pair in row.pairs]

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 import redis
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from postbeat.web.settings import WebSettings
 from postbeat.web.users import Role, User, hashed, new_token, write
+from tests.conftest import not_installed
 from tests.web.filling import CANARY, Filling
 from tests.web.serving import Client, served
 
 PASSWORD = f"{CANARY}-login"
+CHROMIUM = "/usr/bin/chromium"
+WAIT_MS = 20_000
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,17 @@ class People:
     file: Path
     operator_token: str
     viewer_token: str
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        not_installed("Chromium", "chromium")
+    expect.set_options(timeout=WAIT_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

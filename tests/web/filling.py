@@ -179,8 +179,16 @@ class Filling:
         wake = wake_text("eu", BOX.mailbox, codec.encode_element(BOX))
         self.run(self.worker.record_send(element, result, mailbox, wake))
 
-    def read(self, region: str, slot: int, *, element: SmtpElement = MAIL, took_us: int = 1_500_000) -> None:
-        """Records that the message of a send was found."""
+    def read(
+        self,
+        region: str,
+        slot: int,
+        *,
+        element: SmtpElement = MAIL,
+        took_us: int = 1_500_000,
+        fault: Fault | None = None,
+    ) -> None:
+        """Records that the message of a send was found, or why the mailbox could not be read."""
         at_us = now_us()
         delivery = Delivery(
             took_us,
@@ -193,18 +201,19 @@ class Filling:
             ),
             verdicts=(Verdict("spf", "pass", "mx.example.com"),),
         )
-        attempt = Attempt(1, at_us, 12_000, (Stage("login", 0, 3_000, "OK logged in"),))
+        attempt = Attempt(1, at_us, 12_000, (Stage("login", 0, 3_000, "OK logged in"),), fault=fault)
         result = Result(
             Poll(element.name, region, slot),
             Phase.READ,
             Kind.IMAP4,
-            Level.GOOD,
-            "Message Successfully Downloaded",
+            Level.FAILED if fault else Level.GOOD,
+            fault.message if fault else "Message Successfully Downloaded",
             at_us,
             (attempt,),
-            delivery=delivery,
+            fault,
+            delivery=None if fault else delivery,
             worker="eu-1",
-            outcome=Outcome.DELIVERED,
+            outcome=Outcome.UNREADABLE if fault else Outcome.DELIVERED,
         )
         desk = self.run(self.worker.desk(BOX.mailbox))
         assert desk is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from postbeat import settings
 from tests.web.filling import Filling
 from tests.web.serving import Client
 
@@ -45,6 +46,27 @@ def test_elements_are_public_facts_only(viewer: Client) -> None:
     assert viewer.get(f"{API}/elements?kind=smtp").data["total"] == 1
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("kind=imap4", ["box"]),
+        ("q=imap.EXAMPLE", ["box"]),
+        ("q=imap.example+eu&region=eu", ["box"]),
+        ("region=eu", ["box", "mail", "pop"]),
+        ("region=us", ["mail", "pop"]),
+        ("group=office", ["mail", "pop"]),
+        ("level=UNKNOWN", ["pop"]),  # what is not polled has no level, and no verdict
+        ("verdict=GOOD", ["pop"]),
+    ],
+)
+def test_elements_that_nobody_polls_are_found_by_what_the_profile_says(
+    viewer: Client, query: str, expected: list[str]
+) -> None:
+    found = viewer.get(f"{API}/elements?{query}").data
+    assert [one["element"] for one in found["elements"]] == expected
+    assert found["total"] == len(expected)
+
+
 def test_an_element_has_its_objective_and_its_latest_round_trips(viewer: Client) -> None:
     data = viewer.get(f"{API}/elements/mail").data
     assert data["objective"]["polls"] == 6
@@ -66,12 +88,39 @@ def test_rollups_are_counts_and_percentiles_by_step(viewer: Client) -> None:
     assert viewer.get(place + "&region=asia").data["whole"]["timings"] == {}
 
 
+@pytest.mark.parametrize(("step", "days"), [("hour", 35), ("day", settings.KEEP_DAYS_LIMIT)])
+def test_a_question_is_of_so_many_days_however_long_ago_they_are(
+    viewer: Client, step: str, days: int
+) -> None:
+    to = int(time.time())
+    place = f"{API}/elements/mail/rollups?to={to}&step={step}&timing=uploadTime"
+    whole = viewer.get(f"{place}&from={to - days * 86_400}")
+    assert whole.status == 200
+    assert whole.data["whole"]["counts"]["poll:FAILED"] == 2
+    former = place.replace(f"to={to}", f"to={to - days * 86_400}")
+    assert viewer.get(f"{former}&from={to - 2 * days * 86_400}").status == 200
+    longer = viewer.get(f"{place}&from={to - days * 86_400 - 1}")
+    assert longer.status == 400
+    assert f"at most {days} days for steps of {'an' if step == 'hour' else 'a'} {step}" in json.dumps(
+        longer.data
+    )
+    operation: Any = viewer.get(f"{API}/openapi.json").data["paths"][f"{API}/elements/{{name}}/rollups"][
+        "get"
+    ]
+    (told,) = [one["description"] for one in operation["parameters"] if one["name"] == "to"]
+    assert f"{days} " in told
+
+
 def test_results_and_events_are_filtered(viewer: Client) -> None:
     found = viewer.get(f"{API}/results?element=ma*&region=asia&limit=1").data["items"]
     assert [one["poll"] for one in found] == ["mail@asia#2"]
     assert viewer.get(f"{API}/results?since={time.time() + 100}").data["items"] == []
     events = viewer.get(f"{API}/events?element=mail&level=DEGRADED").data["items"]
     assert [one["kind"] for one in events] == ["verdict"]
+    (reason,) = [one["reasons"]["asia"] for one in events]
+    assert (reason["level"], reason["stage"]) == ("FAILED", "auth")
+    assert events[0]["fault"].items() <= reason.items()
+    assert events[0]["message"] == reason["message"]
     for kind in ("level", "verdict"):
         kinds = {one["kind"] for one in viewer.get(f"{API}/events?kind={kind}").data["items"]}
         assert kinds == {kind}

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from postbeat.model import Level
-from tests.conftest import not_installed
-from tests.web.conftest import PASSWORD
+from tests.web.conftest import PASSWORD, WAIT_MS
 from tests.web.filling import Filling
 from tests.web.serving import Client
 
-CHROMIUM = "/usr/bin/chromium"
 PLACES = {
     "overview": "/",
     "element": "/elements/mail",
@@ -34,18 +32,6 @@ FOR_AXE = {
     "dark": ("overview", "element", "events", "mailboxes", "status"),
 }
 PHONE = 360
-WAIT_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        not_installed("Chromium", "chromium")
-    expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +143,23 @@ def test_the_table_is_filtered_as_one_types_and_the_address_can_be_shared(page: 
     expect(links).to_have_count(0)
 
 
+def test_what_is_typed_is_added_to_what_the_address_asks_for(page: Page) -> None:
+    page.goto("/?kind=pop3&limit=1")
+    page.get_by_role("searchbox", name="Search").press_sequentially("eu")
+    expect(page).to_have_url(re.compile(r"q=eu.*&kind=pop3&limit=1$"))
+    expect(page.locator("tbody th a")).to_have_text(["pop"])
+
+
+def test_what_is_typed_that_no_name_has_shows_nothing_and_says_so(page: Page) -> None:
+    page.goto("/events")
+    expect(page.locator("#live tbody tr").first).to_be_visible()
+    page.get_by_label("Element").fill("mail x")
+    expect(page.locator("#live")).to_contain_text("Nothing fits.")
+    expect(page.locator("#live tbody tr")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("Element")).to_have_value("mail x")
+
+
 def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(troubled: Page) -> None:
     troubled.goto("/events")
     live, news = troubled.locator("#live"), troubled.get_by_role("status")
@@ -168,7 +171,8 @@ def test_an_open_page_says_that_it_is_not_of_now_until_it_is_again(troubled: Pag
     expect(news).to_have_text("It is away. What is shown is from before.")
     expect(live).to_have_attribute("data-outdated", "yes")
     troubled.unroute("**/*fragment=1*")
-    troubled.get_by_label("Element").fill("a b")
+    troubled.get_by_label("Element").evaluate("field => field.removeAttribute('maxlength')")
+    troubled.get_by_label("Element").fill(65 * "a")
     expect(news).to_contain_text("Query element: ")
     troubled.get_by_label("Element").fill("pop")
     expect(troubled.locator("#live[data-outdated]")).to_have_count(0)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from postbeat.cli.web import user, web
+from postbeat.cli import main
 from postbeat.settings import SettingsError
 from postbeat.web import settings
-from postbeat.web.users import Role, Users, read, verify
+from postbeat.web.users import MAX_TOKENS, Role, User, Users, read, verify, write
 from tests.ports import free_port
 from tests.web.serving import Client
 
@@ -24,7 +24,7 @@ PASSWORD = "a long password"
 
 
 def run(file: Path, *arguments: str, text: str = "") -> Result:
-    return CliRunner().invoke(user, [*arguments, "--users", str(file)], input=text)
+    return CliRunner().invoke(main, ["user", *arguments, "--users", str(file)], input=text)
 
 
 def test_users_are_added_listed_given_tokens_and_removed(tmp_path: Path) -> None:
@@ -53,6 +53,14 @@ def test_users_are_added_listed_given_tokens_and_removed(tmp_path: Path) -> None
     assert users.of_token(token) is None
 
 
+def test_one_token_too_many_cannot_be_had_and_a_user_may_not_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "users.yaml"
+    write(file, {"otto": User("otto", Role.VIEWER, tokens=("0" * 64,) * MAX_TOKENS)})
+    full, absent = (run(file, "token", name) for name in ("otto", "anna"))
+    assert (full.exit_code, f"otto has {MAX_TOKENS} tokens" in full.output) == (2, True)
+    assert (absent.exit_code, absent.output) == (1, "there is no user 'anna'; there are: otto\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text", "said"),
     [
@@ -63,7 +71,7 @@ def test_users_are_added_listed_given_tokens_and_removed(tmp_path: Path) -> None
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], text: str, said: str) -> None:
     done = run(tmp_path / "users.yaml", *arguments, text=text)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert said in done.output
 
 
@@ -136,7 +144,7 @@ def test_the_page_serves_until_it_is_interrupted(redis_url: str) -> None:
 
 def test_the_page_does_not_start_where_everybody_could_look() -> None:
     done = CliRunner().invoke(
-        web, ["--host", "0.0.0.0", "--redis", "redis://127.0.0.1:1/"], env={"POSTBEAT_WEB_USERS": ""}
+        main, ["web", "--host", "0.0.0.0", "--redis", "redis://127.0.0.1:1/"], env={"POSTBEAT_WEB_USERS": ""}
     )
     assert done.exit_code == 2
     assert "does not listen on 0.0.0.0" in done.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -57,12 +58,35 @@ def test_every_pair_is_in_one_row_and_the_worst_come_first(levels: dict[tuple[st
     order = [Verdict.FAILED, Verdict.DEGRADED, Verdict.UNKNOWN, Verdict.GOOD]
     ranks = [order.index(row.verdict) for row in found.rows]
     assert ranks == sorted(ranks)
-    assert sum(found.counts.values()) == len(found.rows)
+    assert sum(found.tally.values()) == len(found.rows)
     for level in ("FAILED", "GOOD"):
         named = {row.element for row in found.find(Wanted(level=level, region="eu"))}
         assert named == {
             element for (element, region), one in levels.items() if (region, one) == ("eu", level)
         }
+
+
+@pytest.mark.parametrize(
+    ("levels", "worst"),
+    [
+        ({"eu": Level.UNKNOWN, "us": Level.MARGINAL, "asia": Level.GOOD}, "us"),
+        ({"eu": Level.UNKNOWN, "us": Level.MARGINAL, "asia": Level.FAILED}, "asia"),
+        ({"eu": Level.GOOD, "us": Level.UNKNOWN}, "us"),
+    ],
+)
+def test_the_reason_is_that_of_the_worst_region_that_has_a_vote(levels: dict[str, Level], worst: str) -> None:
+    found = [summary("a", region, level) for region, level in levels.items()]
+    (row,) = board({"a": lambda: found}, [], {}, 0).rows
+    assert row.pairs[0].pair.region == worst
+    assert row.why is not None
+    assert row.why.level is levels[worst]
+
+
+def test_a_level_that_does_not_count_yet_is_not_the_reason() -> None:
+    coming = replace(summary("a", "eu", Level.FAILED), confirmed=Level.GOOD)
+    (row,) = board({"a": lambda: [coming, summary("a", "us", Level.MARGINAL)]}, [], {}, 0).rows
+    assert row.why is not None
+    assert (row.verdict, row.why.level) == (Verdict.DEGRADED, Level.MARGINAL)
 
 
 @given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 100))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from http.client import HTTPConnection
+from urllib.parse import parse_qs, unquote_plus
 
 import pytest
 
 from postbeat.model import Level
+from tests.web.conftest import PASSWORD
 from tests.web.filling import CANARY, HOSTILE, Filling
 from tests.web.serving import Client
 
@@ -165,16 +168,97 @@ def test_mailboxes_and_events_are_listed(viewer: Client) -> None:
     assert "535 5.7.8" not in viewer.get("/events?element=mail&region=asia&level=FAILED&kind=verdict").text
 
 
-def test_an_empty_filter_is_no_filter(viewer: Client) -> None:
-    emptied = viewer.get("/events?element=&region=&level=&kind=")
+def test_a_verdict_says_which_regions_disagree_at_which_stage_and_why(viewer: Client) -> None:
+    events = viewer.get("/events?element=mail&level=DEGRADED&kind=verdict").text
+    assert "(stage auth)" in events
+    assert "<li>asia: FAILED (auth) 535 5.7.8" in events
+    assert "<li>eu: GOOD</li>" in events
+
+
+@pytest.mark.parametrize("blank", ["", "+"])
+def test_an_empty_filter_is_no_filter(viewer: Client, blank: str) -> None:
+    emptied = viewer.get(f"/events?element={blank}&region={blank}&level=&kind=")
     assert emptied.status == 200
     assert rows(emptied.text) == rows(viewer.get("/events").text)
 
 
 def test_a_script_of_ours_is_told_what_is_wrong_by_a_text(viewer: Client) -> None:
-    answer = viewer.get("/events?element=a+b&fragment=1")
+    answer = viewer.get("/events?level=BAD&fragment=1")
     assert (answer.status, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
-    assert answer.text.startswith("Query element: ")
+    assert answer.text.startswith("Query level: ")
+
+
+@pytest.mark.parametrize("typed", ["mail+x", "m%C3%A4il", "mail,", "%5B"])
+def test_what_no_name_has_fits_no_event_and_the_form_stays(viewer: Client, typed: str) -> None:
+    answer = viewer.get(f"/events?element={typed}")
+    assert answer.status == 200
+    assert "Nothing fits" in answer.text
+    assert f'name="element" value="{unquote_plus(typed)}"' in answer.text
+    assert viewer.get(f"/api/v1/events?element={typed}").data == {"items": []}
+
+
+TALLY = re.compile(r'<a href="(/\?[^"]*verdict=[^"]*)"[^>]*>.*?<b>(\d+)</b></a>')
+
+
+@pytest.mark.parametrize(
+    ("page", "counts"),
+    [
+        ("/", {"DEGRADED": 1, "GOOD": 1}),
+        ("/?level=UNKNOWN", {"GOOD": 1}),  # of pop, a region gives no news
+        ("/?region=asia", {"DEGRADED": 1}),
+        ("/?q=pop&limit=1", {"GOOD": 1}),
+        ("/?verdict=GOOD", {"DEGRADED": 1, "GOOD": 1}),
+    ],
+)
+def test_a_number_of_the_tally_leads_to_as_many_elements(
+    viewer: Client, page: str, counts: dict[str, int]
+) -> None:
+    links = [(unescape(place), int(count)) for place, count in TALLY.findall(viewer.get(page).text)]
+    assert {parse_qs(place[2:])["verdict"][0]: count for place, count in links} == counts
+    for place, count in links:
+        assert f"{count} of 2 elements" in viewer.get(place).text, place
+
+
+def test_links_and_forms_keep_all_that_was_asked_for(viewer: Client) -> None:
+    text = viewer.get("/?group=office&limit=1&q=o").text
+    assert 'rel="next" href="/?q=o&amp;group=office&amp;limit=1&amp;page=2"' in text
+    text = viewer.get("/?kind=smtp&limit=3").text
+    assert (
+        '<input type="hidden" name="kind" value="smtp"><input type="hidden" name="limit" value="3">' in text
+    )
+    assert '<input type="hidden" name="since" value="5.0">' in viewer.get("/events?since=5").text
+
+
+def test_what_a_form_expects_is_said_in_words(server: Client) -> None:
+    client = Client(server.port)
+    assert client.log_in("otto", PASSWORD).status == 303
+    form = {
+        "csrf": client.csrf("/maintenance"),
+        "element": "mail x",
+        "region": "*",
+        "seconds": "1800",
+        "why": "x",
+    }
+    answer = client.post_form("/maintenance", form)
+    assert answer.status == 400
+    assert "Form element: expected letters, digits and . _ -, with * and ? for any others." in answer.text
+
+
+def test_what_a_filter_expects_is_said_in_words_that_can_be_typed(viewer: Client) -> None:
+    for place in ("/", "/api/v1/overview"):
+        answer = viewer.get(f"{place}?verdict=BAD")
+        assert answer.status == 400
+        expected = "'', 'FAILED', 'DEGRADED', 'UNKNOWN', 'MAINTENANCE' or 'GOOD'"
+        assert expected in unescape(answer.text)
+
+
+def test_a_filter_by_what_nothing_has_can_be_seen_in_its_form(viewer: Client) -> None:
+    for name, known in (("region", "eu"), ("group", "office")):
+        text = viewer.get(f"/?{name}=nowhere").text
+        assert rows(text) == []
+        assert "<option selected>nowhere</option>" in text
+        assert text.count(f"<option>{known}</option>") == 1
+        assert viewer.get(f"/?{name}={known}").text.count(f"<option selected>{known}</option>") == 1
 
 
 def test_what_a_server_says_is_text_and_never_markup(viewer: Client, filled: Filling) -> None:

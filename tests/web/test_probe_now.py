@@ -66,6 +66,13 @@ def test_the_button_of_a_page_shows_the_conversation(site: Client) -> None:
     assert client.post_form("/elements/mail/probe", {"csrf": "x", "region": "eu"}).status == 403
 
 
+def test_the_address_of_a_probe_loaded_anew_leads_to_its_element(site: Client, people: People) -> None:
+    viewer = Client(site.port, people.viewer_token)
+    answer = viewer.get("/elements/mail/probe")
+    assert (answer.status, answer.headers["location"]) == (303, "/elements/mail")
+    assert viewer.get("/elements/none/probe").status == 404
+
+
 def test_without_a_profile_there_is_nothing_to_probe(server: Client, operator: Client) -> None:
     answer = operator.post_json("/api/v1/probe", {"element": "mail"})
     assert (answer.status, "--profile" in answer.data["detail"]) == (409, True)
