@@ -39,6 +39,9 @@ _POLL_S = 300.0  # the ISM's default; a mailbox that smtp elements read is teste
 _TEXTS = ("a text", "a name", "the ")  # how the words for what YAML may take for a number begin
 _BOOLEANS = ("active", "lmtp", "mx", "plaintextlogin", "tlslegacy", "tlsverify")
 _EITHER = ("ssldisabletls",)  # a truth value or 0 and 1, as on the page
+_ALL_FIELDS = {field.name for element_type in ELEMENT_TYPES.values() for field in fields(element_type)}
+# What is checked where no type is known. What a service level may name depends on the type.
+_SHARED_FIELDS = {field.name for field in fields(Element)} - {"servicelevels"}
 
 _REGIONS: TypeAdapter[Regions] = TypeAdapter(Regions)
 
@@ -182,6 +185,9 @@ class _Loading:
         self._homeless: dict[str, Regions | None] = {}  # mailboxes without regions -> those of their files
         self._half_read: set[str] = set()  # the names of mailboxes that elements with faults read
         self._faulty: set[str] = set()  # the names of elements with faults: what reads them has none itself
+        self._reads: list[tuple[str, Path, yamllines.Lines, yamllines.Path]] = []  # what is read from where
+        # Of smtp elements with faults what is sound, where that tells of their quorum.
+        self._sound_parts: list[tuple[Path, yamllines.Lines, yamllines.Path, AnyElement]] = []
 
     def fault(self, file: Path, line: int, path: str, message: str) -> None:
         self.faults.append(ProfileFault(str(file), line, path, message))
@@ -231,80 +237,94 @@ class _Loading:
         if not isinstance(raw, dict):
             self.fault(file, lines.line(at), where, "expected a mapping with name, type and server")
             return
-        kind = raw.get("type")
-        if kind not in tuple(Kind):
-            self._faulty.add(str(raw.get("name")))
-            line = lines.line((*at, "type"))
-            self.fault(file, line, f"{where}.type", _wrong(EXPECTED["type"], raw, "type"))
-            return
+        faults: dict[yamllines.Path, str] = {}  # by their paths within the element
+        kind = self._kind(raw, faults)
+        name = self._name(file, lines, at, raw, faults)
         values = {key: value for key, value in raw.items() if key != "type"}
-        if kind != Kind.SMTP and "regions" not in values:
-            self._homeless.setdefault(str(raw.get("name")), regions)
+        if kind in (Kind.IMAP4, Kind.POP3) and "regions" not in values:
+            if not faults:
+                self._homeless.setdefault(name, regions)
         elif regions is not None:
             values.setdefault("regions", regions)
-        if kind == Kind.SMTP and values.get("mx") is True:
+        if kind in (Kind.SMTP, None) and values.get("mx") is True:
             # Where mail for the mailbox goes is its domain's affair.
             domain = str(values.get("email") or "").rpartition("@")[2]
             if domain:
                 values.setdefault("server", domain)
-        element = self._validated(file, lines, at, Kind(kind), values)
-        if element is not None:
-            self._keep(file, lines, at, element)
+        element = self._validated(file, lines, at, kind, values, faults)
+        if element is None:
+            self._faulty.add(name)
+            self._half_read.add(str(raw.get("read")))
+        else:
+            self._places[name] = (file, lines, at)
+            self.elements[name] = element
+
+    def _kind(self, raw: Mapping[str, object], faults: dict[yamllines.Path, str]) -> Kind | None:
+        """The type of an element; where that is wrong, the one that was meant, if any."""
+        named = raw.get("type")
+        if named in tuple(Kind):
+            return Kind(str(named))
+        close = difflib.get_close_matches(named.lower(), [*Kind], 1) if isinstance(named, str) else []
+        hint = f"; did you mean {close[0]}?" if close else ""
+        faults["type",] = _wrong(EXPECTED["type"], raw, "type") + hint
+        return Kind(close[0]) if close else None
+
+    def _name(
+        self,
+        file: Path,
+        lines: yamllines.Lines,
+        at: yamllines.Path,
+        raw: Mapping[str, object],
+        faults: dict[yamllines.Path, str],
+    ) -> str:
+        """The name of an element, which is its own from now on."""
+        name = raw.get("name")
+        if isinstance(name, str):
+            if name in self._names:
+                first, line = self._names[name]
+                faults["name",] = f"the name {name!r} is taken by the element at {first}:{line}"
+            else:
+                self._names[name] = (file, lines.line((*at, "name")))
+        return str(name)
 
     def _validated(
-        self, file: Path, lines: yamllines.Lines, at: yamllines.Path, kind: Kind, values: dict[str, Any]
+        self,
+        file: Path,
+        lines: yamllines.Lines,
+        at: yamllines.Path,
+        kind: Kind | None,
+        values: dict[str, Any],
+        faults: dict[yamllines.Path, str],
     ) -> AnyElement | None:
-        faults: dict[yamllines.Path, str] = {}  # paths within the element
-        known = [field.name for field in fields(ELEMENT_TYPES[kind])]
-        for key, value in values.items():
-            if key not in known:
-                faults[key,] = yamllines.unknown(key, known)
-            elif key not in _EITHER and isinstance(value, bool) is not (key in _BOOLEANS):
-                faults[key,] = _wrong(expected(kind, key), values, key)
-        element: AnyElement | None = None
-        try:
-            element = adapter(kind).validate_python({key: values[key] for key in values if key in known})
-        except ValidationError as error:
-            for problem in error.errors(include_url=False, include_context=False):
-                path, message = _problem(problem, kind, values)
-                faults.setdefault(path, message)
+        """The element of these values; None where it has faults, some of which may be known before."""
+        is_known = kind is not None
+        if kind is None:
+            kind, values = Kind.SMTP, _of_any_kind(values)
+        element = _made(kind, values, faults)
         faulty = {str(path[0]) for path in faults}
-        for key, message in contradictions.of(element or _sound_part(kind, values, faulty)).items():
+        sound = element or _sound_part(kind, values, faulty)
+        for key, message in contradictions.of(sound).items():
             if faulty.isdisjoint(contradictions.INVOLVED[key]):
                 faults[key,] = message
                 faulty.add(key)
         for path, message in faults.items():
             self.fault(file, lines.line((*at, *path)), yamllines.dotted((*at, *path)), message)
-        if faults:
-            self._faulty.add(str(values.get("name")))
-            self._half_read.add(str(values.get("read")))
-            return None
-        return element
-
-    def _keep(self, file: Path, lines: yamllines.Lines, at: yamllines.Path, element: AnyElement) -> None:
-        line = lines.line((*at, "name"))
-        if element.name in self._names:
-            first, first_line = self._names[element.name]
-            message = f"the name {element.name!r} is taken by the element at {first}:{first_line}"
-            self.fault(file, line, f"{yamllines.dotted(at)}.name", message)
-            return
-        self._names[element.name] = (file, line)
-        self._places[element.name] = (file, lines, at)
-        self.elements[element.name] = element
+        if is_known and isinstance(sound, SmtpElement):
+            if sound.read and "read" not in faulty:
+                self._reads.append((sound.read, file, lines, at))
+            if faults and faulty.isdisjoint({"quorum", "regions"}):
+                self._sound_parts.append((file, lines, at, sound))
+        return None if faults else element
 
     def check_reads(self) -> None:
         """Every ``read`` leads to a mailbox; checked last, as it may stand in another file."""
         mailboxes = {name: it for name, it in self.elements.items() if isinstance(it, MailboxElement)}
-        for element in self.elements.values():
-            if not isinstance(element, SmtpElement) or not element.read:
+        for name, file, lines, at in self._reads:
+            if name in mailboxes or name in self._faulty:
                 continue
-            if element.read in mailboxes or element.read in self._faulty:
-                continue
-            file, lines, at = self._places[element.name]
-            target = self.elements.get(element.read)
-            what = "an smtp element" if target else "not the name of an element"
-            message = f"{element.read!r} is {what}; expected {EXPECTED['read']}"
-            close = difflib.get_close_matches(element.read, sorted(mailboxes), 1)
+            what = "an smtp element" if name in self.elements else "not the name of an element"
+            message = f"{name!r} is {what}; expected {EXPECTED['read']}"
+            close = difflib.get_close_matches(name, sorted(mailboxes), 1)
             hint = f", perhaps {close[0]!r}" if close else ""
             self.fault(file, lines.line((*at, "read")), f"{yamllines.dotted(at)}.read", message + hint)
 
@@ -324,8 +344,8 @@ class _Loading:
     def check_settled(self) -> None:
         """What depends on poll and regions; not where the regions may be others than are meant."""
         unplaced = {fault.file for fault in self.faults if fault.path == "regions"}
-        for element in self.elements.values():
-            file, lines, at = self._places[element.name]
+        whole = ((*self._places[element.name], element) for element in self.elements.values())
+        for file, lines, at, element in (*whole, *self._sound_parts):
             if str(file) in unplaced or element.name in self._half_read:
                 continue
             for key, message in contradictions.of_settled(element).items():
@@ -344,6 +364,28 @@ class _Loading:
             return box
         theirs = tuple(dict.fromkeys(region for sender in senders for region in sender.regions))
         return replace(box, regions=self._homeless[box.name] or theirs or box.regions)
+
+
+def _made(kind: Kind, values: Mapping[str, object], faults: dict[yamllines.Path, str]) -> AnyElement | None:
+    """The element of these values, whose faults come to those that are known; None where it has some."""
+    known = [field.name for field in fields(ELEMENT_TYPES[kind])]
+    for key, value in values.items():
+        if key not in known:
+            faults[key,] = yamllines.unknown(key, known)
+        elif key not in _EITHER and isinstance(value, bool) is not (key in _BOOLEANS):
+            faults[key,] = _wrong(expected(kind, key), values, key)
+    try:
+        return adapter(kind).validate_python({key: values[key] for key in values if key in known})
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False):
+            path, message = _problem(problem, kind, values)
+            faults.setdefault(path, message)
+    return None
+
+
+def _of_any_kind(values: Mapping[str, object]) -> dict[str, object]:
+    """What can be judged where the type is not known: what all types have, and what none has."""
+    return {key: it for key, it in values.items() if key in _SHARED_FIELDS or key not in _ALL_FIELDS}
 
 
 def _sound_part(kind: Kind, values: Mapping[str, object], faulty: Collection[str]) -> AnyElement:

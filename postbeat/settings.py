@@ -10,9 +10,18 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import BeforeValidator, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from redis import ConnectionPool, RedisError
 
 from postbeat.elements import HOST_PATTERN, REGION_PATTERN, HeloName, OriginatorName
 from postbeat.message import ORIGINATOR
@@ -21,6 +30,8 @@ from postbeat.secrets import Keys, SiteKeyError
 from postbeat.tls.options import TlsDefaults
 
 PREFIX = "POSTBEAT_"
+KEEP_HOURS_LIMIT = 400  # days, as the next one: both protect the memory of Redis
+KEEP_DAYS_LIMIT = 4000
 
 
 def _list(raw: object) -> object:
@@ -36,6 +47,38 @@ def _name_server(raw: object) -> object:
     return str(ip_address(host)), int(port or 53)
 
 
+def _redis_url(url: str) -> str:
+    """The address of a Redis, or ""; a password with a ``/`` makes none, whatever its parts look like."""
+    try:
+        if url and _is_whole(urlsplit(url)):
+            ConnectionPool.from_url(url).make_connection()  # which is not connected yet
+        elif url:
+            raise ValueError(url)
+    except (ValueError, TypeError, RedisError):
+        raise ValueError("not the address of a Redis") from None
+    return url
+
+
+def _is_whole(parts: SplitResult) -> bool:
+    """Whether each part of an address is what it looks like.
+
+    Raises:
+        ValueError: the options in it are none.
+    """
+    if parts.query:
+        parse_qs(parts.query, strict_parsing=True)
+    if parts.scheme == "unix":
+        return bool(parts.path) and not parts.hostname and not parts.fragment
+    has_host = bool(parts.hostname) or not parts.netloc
+    return has_host and re.fullmatch(r"(/[0-9]*)?", parts.path) is not None and not parts.fragment
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+REDIS_URL_TAKES = (
+    "redis://host:6379/0, with rediss:// for TLS, or unix:///path/of/the/socket; in a password write"
+    " %2F for /, %23 for #, %3F for ? and %40 for @"
+)
+REDIS_URL_EXPECTED = f"--redis / POSTBEAT_REDIS_URL: expected {REDIS_URL_TAKES}"
 NameServer = Annotated[tuple[str, Annotated[int, Ge(1), Le(65535)]], BeforeValidator(_name_server)]
 
 
@@ -54,7 +97,7 @@ class Settings:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    redis_url: str = ""
+    redis_url: RedisUrl = field(default="", repr=False)
     key: str = field(default="", repr=False)
     key_file: str = ""
     profile: str = ""
@@ -75,8 +118,8 @@ class Settings:
     grace: Annotated[float, Ge(0), Le(3600)] = 10.0
     task_events: bool = True
     keep_raw: Annotated[int, Ge(1), Le(168)] = 24  # hours of single results
-    keep_hours: Annotated[int, Ge(1), Le(400)] = 35  # days of hourly rollups
-    keep_days: Annotated[int, Ge(1), Le(4000)] = 400  # days of daily rollups
+    keep_hours: Annotated[int, Ge(1), Le(KEEP_HOURS_LIMIT)] = 35  # days of hourly rollups
+    keep_days: Annotated[int, Ge(1), Le(KEEP_DAYS_LIMIT)] = 400  # days of daily rollups
 
     def keys(self) -> Keys | None:
         """The site's keys, or None where neither POSTBEAT_KEY nor POSTBEAT_KEY_FILE is set.
@@ -156,4 +199,6 @@ def load(environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:  # 
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = str(problem["loc"][0])
+        if name == "redis_url":
+            raise SettingsError(REDIS_URL_EXPECTED) from None  # the value may hold a password
         raise SettingsError(f"{PREFIX}{name.upper()}: {problem['msg']}, got {values.get(name)!r}") from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -14,14 +15,20 @@ import click
 from redis.exceptions import RedisError
 
 from postbeat import profile as profiles
+from postbeat.cli.ending import while_read
 from postbeat.cli.render import plural
 from postbeat.embedded.processes import EmbeddedError
 from postbeat.model import Level
 from postbeat.profile import Profile, ProfileError
 from postbeat.settings import SettingsError
+from postbeat.store.connecting import trouble_text
 
+NAMES_SHOWN = 20
 F = TypeVar("F", bound=Callable[..., Any])
 
+NOT_VALID = 1  # the exit code where what is checked is not valid
+NOT_THERE = 1  # and where what is named is not there
+WRONG = 2  # the exit code of a command that could not do what it was asked to, or not begin
 # What a command for one poll says to scripts; the numbers are those of monitoring plugins.
 EXIT_CODES = {Level.GOOD: 0, Level.MARGINAL: 1, Level.FAILED: 2, Level.UNKNOWN: 3}
 
@@ -32,12 +39,33 @@ redis_option = click.option(
 )
 
 
+class PluginCommand(click.Command):
+    """A command with the exit codes of monitoring plugins: one that is not understood says UNKNOWN.
+
+    Click's own exit code for that is 2, which says that the service FAILED.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> click.Context:
+        """Reads the command line."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            error.exit_code = EXIT_CODES[Level.UNKNOWN]  # type: ignore[misc]  # of this one
+            raise
+
+
 def say(text: str) -> None:
     """Tells people something, on stderr."""
     click.echo(text, err=True)
 
 
-def fail(text: str, code: int = 1) -> NoReturn:
+def fail(text: str, code: int = WRONG) -> NoReturn:
     """Ends the command with a message for people."""
     click.secho(text, err=True, fg="red")
     sys.exit(code)
@@ -45,19 +73,30 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 def faults_exit(error: ProfileError, path: Path, *, as_json: bool) -> NoReturn:
     """Ends a command that validates a file with all that is wrong with it."""
-    if as_json:
-        faults = [
-            {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
-            for fault in error.faults
-        ]
-        print_json({"valid": False, "faults": faults})
-    else:
-        click.echo("\n".join(str(fault) for fault in error.faults))
-        say(f"{plural(len(error.faults), 'fault')} in {path}")
-    sys.exit(1)
+    with while_read():
+        if as_json:
+            faults = [
+                {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
+                for fault in error.faults
+            ]
+            print_json({"valid": False, "faults": faults})
+        else:
+            click.echo("\n".join(str(fault) for fault in error.faults))
+            say(f"{plural(len(error.faults), 'fault')} in {path}")
+    sys.exit(NOT_VALID)
 
 
-def errors_exit(code: int) -> Callable[[F], F]:
+def meant(name: str, names: Iterable[str]) -> str:
+    """What is said to who gave a name that is none of these."""
+    known = sorted(set(names))
+    close = difflib.get_close_matches(name, known, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
+    return f"there are: {', '.join(known[:NAMES_SHOWN])}{more}"
+
+
+def errors_exit(code: int = WRONG) -> Callable[[F], F]:
     """Decorates a command: an error that the user can mend ends it with its message and this exit code."""
 
     def decorate(function: F) -> F:
@@ -79,10 +118,9 @@ def explained(code: int) -> Iterator[None]:
     except (ProfileError, SettingsError, EmbeddedError) as error:
         fail(str(error), code)
     except RedisError as error:
-        fail(f"Redis does not answer: {error}", code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has enough; Python would complain at its exit
-        sys.exit(0)
+        fail(trouble_text(error), code)
+    except click.FileError as error:
+        fail(error.format_message(), code)
 
 
 def load(path: Path) -> Profile:
@@ -96,4 +134,5 @@ def load(path: Path) -> Profile:
 
 def print_json(data: object, *, indent: int | None = 2) -> None:
     """One JSON document on stdout; with ``indent=None`` one line."""
-    click.echo(json.dumps(data, indent=indent, ensure_ascii=False))
+    takes_all = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(data, indent=indent, ensure_ascii=not takes_all))

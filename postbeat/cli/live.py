@@ -71,7 +71,7 @@ class _Lines:
         sys.stdout.flush()
 
     def show(self, trip: RoundTrip) -> None:
-        console().print(round_trip_line(trip, trip.at_us or 0))
+        console().print(round_trip_line(trip, trip.at_us or 0), soft_wrap=True)
         sys.stdout.flush()
 
     def tick(self) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from rich.table import Table
 from rich.text import Text
 
+from postbeat.cli.fitted import FittedTable
 from postbeat.cli.render import age, clock_time, moment, plural
 from postbeat.delivery import Delivery, MailboxFacts, Tally
+from postbeat.model import Side
 from postbeat.store.view import MailboxState
 
 # What is worth a word where there is any of it, and its word for several.
@@ -74,12 +76,14 @@ def verdicts_text(delivery: Delivery) -> str:
     )
 
 
-def mailbox_table(states: Iterable[MailboxState], now_us: int) -> Table:
+def mailbox_table(states: Iterable[MailboxState], now_us: int) -> FittedTable:
     """Every mailbox: its reader, what is awaited in it, and what was met there."""
-    table = Table("mailbox", "reader", box=None, pad_edge=False)
-    for name in ("looked", "pending", "awaited", "messages", "size", "found"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of note", overflow="fold")
+    numbers = ("looked", "pending", "awaited", "messages", "size", "found")
+    table = FittedTable(
+        *("mailbox", "reader", *numbers, "of note"),
+        right=numbers,
+        spare=("found", "size", "reader", "messages", "awaited", "looked", "pending"),
+    )
     for state in states:
         facts = state.facts
         table.add_row(
@@ -101,6 +105,10 @@ def _notes(state: MailboxState, now_us: int) -> Iterator[str]:
         yield f"{plural(state.waiting, 'check')} waiting"
     if state.not_before_us > now_us:
         yield f"no login before {clock_time(state.not_before_us)}"
+    if state.fault is not None:
+        ours = "our own fault, " if state.fault.side is Side.LOCAL else ""
+        where = f"stage {state.fault.stage}, " if state.fault.stage else ""
+        yield f"the last look failed: {state.fault.message} ({ours}{where}{state.fault.code})"
     if state.facts is not None and state.facts.quota_limit_bytes:
         used = state.facts.quota_used_bytes or 0
         yield f"{100 * used // state.facts.quota_limit_bytes} % of the quota"

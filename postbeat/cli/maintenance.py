@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 
 import click
@@ -12,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from postbeat import settings
-from postbeat.cli.common import errors_exit, fail, json_option, print_json, redis_option, say
+from postbeat.cli.common import NOT_THERE, errors_exit, fail, json_option, print_json, redis_option, say
 from postbeat.cli.render import console, moment
 from postbeat.cli.when import Duration
 from postbeat.store.maintenance import AdHoc, MaintenanceStore
+from postbeat.store.summary import any_named
+from postbeat.store.view import ViewStore
 
 
 @contextmanager
@@ -44,17 +47,16 @@ def maintenance() -> None:
 @click.option("--why", metavar="TEXT", required=True, help="What people should know of it.")
 @redis_option
 @json_option
-@errors_exit(1)
+@errors_exit()
 def start(element: str, region: str, length_us: int, why: str, redis_url: str | None, as_json: bool) -> None:
     """Begins maintenance now, of all elements that the glob fits."""
     with _store(redis_url) as store:
         now_us = store.now_us()
         try:
-            made = store.add(
-                element, region, from_us=now_us, to_us=now_us + length_us, why=why, by=getpass.getuser()
-            )
+            made = store.add(element, region, from_us=now_us, to_us=now_us + length_us, why=why, by=_user())
         except ValueError as error:
             fail(str(error))
+    _warn_if_idle(made, redis_url)
     if as_json:
         print_json(_data(made))
     else:
@@ -65,20 +67,20 @@ def start(element: str, region: str, length_us: int, why: str, redis_url: str | 
 @maintenance.command()
 @click.argument("name", metavar="ID")
 @redis_option
-@errors_exit(1)
+@errors_exit()
 def end(name: str, redis_url: str | None) -> None:
     """Ends maintenance now."""
     with _store(redis_url) as store:
         ended = store.end(name, store.now_us())
     if ended is None:
-        fail(f"there is no maintenance {name}: postbeat maintenance list shows what there is")
+        fail(f"there is no maintenance {name}: postbeat maintenance list shows what there is", NOT_THERE)
     say(f"Maintenance {name} ended at {moment(ended.to_us)} UTC.")
 
 
 @maintenance.command("list")
 @redis_option
 @json_option
-@errors_exit(1)
+@errors_exit()
 def listing(redis_url: str | None, as_json: bool) -> None:
     """Shows what was announced, past and to come."""
     with _store(redis_url) as store:
@@ -89,6 +91,20 @@ def listing(redis_url: str | None, as_json: bool) -> None:
         console().print(_table(windows, now_us))
     else:
         say("No maintenance was announced by hand.")
+
+
+def _user() -> str:
+    """Who announces: the login name, or the number of a user that has none, such as that of a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return f"uid {os.getuid()}"
+
+
+def _warn_if_idle(window: AdHoc, redis_url: str | None) -> None:
+    with closing(ViewStore(settings.load(redis_url=redis_url).needed_redis_url())) as view:
+        if not any_named(view.profile(), window.element, window.region):
+            say(f"No element of the profile fits {window.element} in a region {window.region} now.")
 
 
 def _data(window: AdHoc) -> dict[str, object]:

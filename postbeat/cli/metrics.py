@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from postbeat import settings
 from postbeat.cli.common import errors_exit, redis_option, say
 from postbeat.metrics import Exposition
+from postbeat.store.connecting import trouble_text
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body, content_type = self.server.exposition.render(self.headers.get("Accept", ""))
         except RedisError as error:
-            log.warning("Redis does not answer: %s", error)
+            log.warning("%s", trouble_text(error))
             self._answer(503, b"Redis does not answer\n")
         except Exception:  # whatever it is, the scraper hears of it
             log.exception("the metrics cannot be made")
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     "--port", type=click.IntRange(0, 65535), default=9795, show_default=True, help="The port; 0 is any."
 )
 @redis_option
-@errors_exit(1)
+@errors_exit()
 def metrics(once: bool, host: str, port: int, redis_url: str | None) -> None:
     """Serves the metrics of all regions at /metrics, for Prometheus.
 

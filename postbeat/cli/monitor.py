@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from postbeat import settings
-from postbeat.cli.common import explained, fail, load, say
-from postbeat.cli.properties import WRONG, WithProperties, properties_given
+from postbeat.cli.common import WRONG, explained, fail, load, say
+from postbeat.cli.properties import WithProperties, properties_given
 from postbeat.cli.site import make_folder, site_key, state_folder
 from postbeat.elements import SmtpElement
 from postbeat.ism import monitoring

@@ -13,7 +13,16 @@ from typing import Any
 import click
 
 from postbeat import clock, settings
-from postbeat.cli.common import errors_exit, fail, faults_exit, json_option, print_json, redis_option, say
+from postbeat.cli.common import (
+    NOT_THERE,
+    errors_exit,
+    fail,
+    faults_exit,
+    json_option,
+    print_json,
+    redis_option,
+    say,
+)
 from postbeat.cli.render import plural
 from postbeat.profile import ProfileError
 from postbeat.sinks import config, loading
@@ -32,7 +41,7 @@ _USAGE = "SINKS | dead SINK"
 @click.option("--drop", is_flag=True, help="Of dead SINK: throw the events away.")
 @json_option
 @redis_option
-@errors_exit(1)
+@errors_exit()
 def notify(
     words: tuple[str, ...],
     check: bool,
@@ -47,6 +56,9 @@ def notify(
     one of them, and another takes over where that one ends.
 
     "postbeat notify dead SINK" shows the events that a sink did not take, and why.
+
+    Exit code 1: the file that is checked is not valid, or there is no such sink; 2: it cannot be done, or not
+    begin, and the message says why.
     """
     if len(words) == 2 and words[0] == "dead" and not check and not (requeue and drop):
         _dead(words[1], redis_url, requeue=requeue, drop=drop, as_json=as_json)
@@ -60,6 +72,8 @@ def notify(
 
 
 def _check(path: Path, *, as_json: bool) -> None:
+    if not path.exists():
+        fail(f"there is no file {path}")
     try:
         sinks = loading.load(path)
     except ProfileError as error:
@@ -93,7 +107,7 @@ def _dead(sink: str, redis_url: str | None, *, requeue: bool, drop: bool, as_jso
     letters = Letters(settings.load(redis_url=redis_url).needed_redis_url())
     try:
         if not letters.known(sink):
-            fail(f"no sink {sink!r} was ever served from this Redis")
+            fail(f"no sink {sink!r} was ever served from this Redis", NOT_THERE)
         if requeue or drop:
             count = letters.requeue(sink) if requeue else letters.drop(sink)
             if as_json:

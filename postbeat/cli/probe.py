@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import sys
 from pathlib import Path
 
@@ -11,7 +10,18 @@ import click
 import uvloop
 
 from postbeat import settings
-from postbeat.cli.common import EXIT_CODES, errors_exit, fail, json_option, load, print_json, profile_argument
+from postbeat.cli.common import (
+    EXIT_CODES,
+    PluginCommand,
+    errors_exit,
+    fail,
+    json_option,
+    load,
+    meant,
+    print_json,
+    profile_argument,
+)
+from postbeat.cli.ending import while_read
 from postbeat.cli.mail import facts_text, path_table, verdicts_text
 from postbeat.cli.render import attempt_title, console, delivery_time, duration, level_text, timeline_table
 from postbeat.elements import AnyElement, SmtpElement
@@ -24,7 +34,7 @@ from postbeat.roundtrip import RoundTrip
 _UNKNOWN = EXIT_CODES[Level.UNKNOWN]  # a mistake of ours says nothing of the service
 
 
-@click.command()
+@click.command(cls=PluginCommand)
 @profile_argument
 @click.argument("element")
 @click.option("--region", metavar="R", help="The region to speak for [default: the element's first].")
@@ -40,7 +50,8 @@ def probe(
     An smtp element sends its message, and its paired reader looks for it. An imap4 or pop3 element logs in
     and counts the messages.
 
-    Exit code 0: GOOD; 1: MARGINAL; 2: FAILED; 3: UNKNOWN, also where the profile is not valid.
+    Exit code 0: GOOD; 1: MARGINAL; 2: FAILED; 3: UNKNOWN, also where the poll could not be made: the profile
+    is not there or not valid, there is no such element or option.
     """
     loaded = load(profile)
     chosen = _element(loaded, element)
@@ -52,18 +63,17 @@ def probe(
         work = prober.check(chosen, region or chosen.regions[0])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         trip = runner.run(work)
-    if as_json:
-        print_json(trip.as_data())
-    else:
-        _print(chosen, trip, prober, explain=explain)
+    with while_read():
+        if as_json:
+            print_json(trip.as_data())
+        else:
+            _print(chosen, trip, prober, explain=explain)
     sys.exit(EXIT_CODES[trip.level])
 
 
 def _element(loaded: Profile, name: str) -> AnyElement:
     if name not in loaded.elements:
-        close = difflib.get_close_matches(name, loaded.elements, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(list(loaded.elements)[:20])}"
-        fail(f"the profile has no element {name!r}; {hint}", _UNKNOWN)
+        fail(f"the profile has no element {name!r}; {meant(name, loaded.elements)}", _UNKNOWN)
     return loaded.elements[name]
 
 

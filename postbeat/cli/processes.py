@@ -25,7 +25,7 @@ loglevel_option = click.option(
 @click.option("--name", help="The worker's name in Flower [default: the region and the process id].")
 @click.option("--concurrency", type=int, metavar="N", help="Polls in flight at most [default: 1000].")
 @loglevel_option
-@errors_exit(2)
+@errors_exit()
 def worker(
     region: str | None, redis_url: str | None, name: str | None, concurrency: int | None, loglevel: str
 ) -> None:
@@ -50,7 +50,7 @@ def worker(
 @profile_argument
 @redis_option
 @loglevel_option
-@errors_exit(2)
+@errors_exit()
 def beat(profile: Path, redis_url: str | None, loglevel: str) -> None:
     """Schedules the polls of PROFILE, a file or a folder, and takes changes of it without a restart.
 

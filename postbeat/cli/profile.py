@@ -12,7 +12,16 @@ import click
 from rich.table import Table
 
 from postbeat import queues, slots
-from postbeat.cli.common import errors_exit, faults_exit, json_option, load, print_json, profile_argument, say
+from postbeat.cli.common import (
+    errors_exit,
+    faults_exit,
+    json_option,
+    load,
+    meant,
+    print_json,
+    profile_argument,
+    say,
+)
 from postbeat.cli.render import console, plural
 from postbeat.elements import AnyElement, SmtpElement
 from postbeat.model import Kind, LocalFault, Pair, SecurityType
@@ -29,7 +38,7 @@ _SHOWN = 200  # rows of a table for people; --json has all
 def check(profile: Path, as_json: bool) -> None:
     """Validates PROFILE, a file or a folder of YAML files, and says all that is wrong with it.
 
-    Exit code 0: valid; 1: not valid.
+    Exit code 0: valid; 1: not valid; 2: there is no such file.
     """
     try:
         loaded = load(profile)
@@ -82,19 +91,25 @@ def _summary(loaded: Profile) -> dict[str, Any]:
 @profile_argument
 @click.option("--region", metavar="R", help="Only this region.")
 @json_option
-@errors_exit(1)
+@errors_exit()
 def schedule(profile: Path, region: str | None, as_json: bool) -> None:
     """Shows who fires when, and on which queue: the next poll of every pair of element and region.
 
     The times follow from the names and intervals alone; every beat of this profile computes the same.
     """
     now_us = time.time_ns() // 1000
-    pairs = [
-        (pair, element) for pair, element in load(profile).active() if region is None or pair.region == region
-    ]
+    active = list(load(profile).active())
+    pairs = [(pair, element) for pair, element in active if region is None or pair.region == region]
+    if not active:
+        say("No element of the profile is polled.")
+    elif region is not None and not pairs:
+        hint = meant(region, (pair.region for pair, _ in active))
+        say(f"No element is polled in a region {region}; {hint}")
     rows = sorted((_next(pair, element, now_us) for pair, element in pairs), key=lambda row: row["next"])
     if as_json:
         print_json(rows)
+        return
+    if not rows:
         return
     table = Table("next poll (UTC)", "in", "element", "region", "queue", "task", "every", "phase", box=None)
     for row in islice(rows, _SHOWN):

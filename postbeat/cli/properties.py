@@ -12,7 +12,6 @@ from postbeat.ism.properties import PROPERTIES, Property, PropertyType, of_kind
 from postbeat.ism.propsfile import PropsError
 from postbeat.model import Kind
 
-WRONG = 2  # the exit code where a property or a file is wrong
 _META = "postbeat.properties"
 
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from postbeat.cli.fitted import FittedTable
 from postbeat.delivery import Outcome
 from postbeat.model import Level, Pair, Phase
-from postbeat.results import AnyEvent, Attempt, Result, TlsFacts, VerdictEvent
+from postbeat.results import AnyEvent, Attempt, Reason, Result, TlsFacts, VerdictEvent
 from postbeat.rollup import Rollup, availability
 from postbeat.roundtrip import RoundTrip
+from postbeat.store.summary import reason_of
 from postbeat.store.view import ElementVerdict, PairState, PairSummary
-from postbeat.verdict import Verdict, disagreeing
+from postbeat.verdict import LEVELS_WORST_FIRST, SIGNS, WORST_FIRST, Verdict, disagreeing
 
-# A level is told by sign, word and colour, so that none of the three is needed alone.
-_SIGNS = {Level.GOOD: "✓", Level.MARGINAL: "!", Level.FAILED: "✗", Level.UNKNOWN: "?"}
 _COLOURS = {Level.GOOD: "green", Level.MARGINAL: "yellow", Level.FAILED: "bold red", Level.UNKNOWN: "magenta"}
-_WORST_FIRST = (Verdict.FAILED, Verdict.UNKNOWN, Verdict.DEGRADED, Verdict.GOOD)
+_IN_MAINTENANCE = "dim"
+_FILE_WIDTH = 10_000  # columns: more than names of 64 characters, dozens of regions and a message need
 _BAR = 32  # characters of a timeline's bar
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _MOSTLY = 0.9  # an hour in which so many polls were fine is not all bad
@@ -29,15 +31,26 @@ _NOTHING = "·"  # an hour without figures
 _POLLS = (Phase.SEND, Phase.CHECK)  # each poll has one result of one of these
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command, whose other output may have lost its reader as well."""
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
-    """The terminal; wide where the output goes to a file, so that nothing is cut there."""
+    """The terminal; so wide where the output goes to a file that a row has all its columns in one line."""
     file = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if file.isatty() else 200, highlight=False)
+    return _Output(stderr=stderr, width=None if file.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def level_text(level: Level) -> Text:
-    """A level by sign, word and colour."""
-    return Text(f"{_SIGNS[level]} {level}", style=_COLOURS[level])
+    """A level by sign, word and colour, so that none of the three is needed alone."""
+    return Text(f"{SIGNS[level]} {level}", style=_COLOURS[level])
+
+
+def _excused(text: Text) -> Text:
+    """A level or a verdict that does not count, as maintenance was announced."""
+    return Text(f"{text.plain}, in maintenance", style=_IN_MAINTENANCE)
 
 
 def plural(count: int, word: str) -> str:
@@ -66,8 +79,8 @@ def age(time_us: int | None) -> str:
 
 
 def clock_time(at_us: int) -> str:
-    """A moment as a time of day, UTC."""
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%H:%M:%S}"
+    """A moment as a time of day, UTC: ``10:00:00Z``."""
+    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%H:%M:%SZ}"
 
 
 def moment(at_us: int) -> str:
@@ -88,7 +101,7 @@ def delivery_time(round_trip: RoundTrip) -> str:
 
 
 def availability_spark(hours: Iterable[Rollup]) -> Text:
-    """The availability of each hour as a block: the full one only where no poll failed."""
+    """The availability of each stretch of time as a block: the full one only where no poll failed."""
     line = Text()
     for hour in hours:
         share = availability(hour.counts)
@@ -101,7 +114,7 @@ def availability_spark(hours: Iterable[Rollup]) -> Text:
 
 
 def time_spark(hours: Iterable[Rollup], timing: str) -> Text:
-    """The median of a timing in each hour as a block, and the longest of them, which has the full block."""
+    """The median of a timing in each stretch of time as a block; the longest, which has the full block."""
     medians = [hour.percentile(timing, 0.5) for hour in hours]
     longest_us = max((us for us in medians if us is not None), default=None)
     line = Text()
@@ -113,28 +126,47 @@ def time_spark(hours: Iterable[Rollup], timing: str) -> Text:
     return line.append("" if longest_us is None else f" ≤ {duration(longest_us)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What pairs came to in stretches of equal length, oldest first; ``span`` is that of all, for people."""
+
+    span: str
+    of: Mapping[Pair, Sequence[Rollup]]
+
+
 def state_table(
-    states: Iterable[PairState], now_us: int, hours: Mapping[Pair, Sequence[Rollup]] | None = None
-) -> Table:
-    """Where every pair stands, worst first; with the ``hours`` of each pair, how these were."""
-    table = Table("level", "since", "element", "region", box=None, pad_edge=False)
-    for name in ("responseTime", "uploadTime", "timeToDeliver"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("polls", justify="right")
-    table.add_column("last", justify="right", no_wrap=True)
-    if hours is not None:
-        table.add_column("availability, 24 h", no_wrap=True)
-        table.add_column("responseTime, 24 h", no_wrap=True)
-    table.add_column("message", overflow="fold")
-    worst_first = list(Level)[::-1]
-    worst_first.sort(key=lambda level: level is not Level.FAILED)
-    for state in sorted(states, key=lambda state: (worst_first.index(state.level), str(state.pair))):
+    states: Sequence[PairState],
+    now_us: int,
+    past: Past | None = None,
+    in_maintenance: Callable[[Pair], bool] = lambda _: False,
+) -> FittedTable:
+    """Where every pair stands, worst first, and how it was in the past.
+
+    What is not GOOD and ``in_maintenance`` stands after what needs somebody.
+    """
+    numbers = ("responseTime", "uploadTime", "timeToDeliver", "polls", "last")
+    spans = [] if past is None else [f"{what}, {past.span}" for what in ("availability", "responseTime")]
+    table = FittedTable(
+        *("level", "since", "element", "region", *numbers, *spans, "message"),
+        right=numbers,
+        spare=("polls", "uploadTime", "timeToDeliver", "responseTime", "last", *reversed(spans), "since"),
+    )
+    excused = {state.pair for state in states if state.level is not Level.GOOD and in_maintenance(state.pair)}
+
+    def rank(state: PairState) -> tuple[bool, bool, int, str]:
+        is_good, is_excused = state.level is Level.GOOD, state.pair in excused
+        return is_good, is_excused, LEVELS_WORST_FIRST.index(state.level), str(state.pair)
+
+    for state in sorted(states, key=rank):
+        level = level_text(state.level)
         trip = state.round_trip
         last_us = trip.at_us
-        past = [] if hours is None else hours.get(trip.pair, [])
-        sparks = [] if hours is None else [availability_spark(past), time_spark(past, "responseTime")]
+        sparks = []
+        if past is not None:
+            rollups = past.of.get(trip.pair, [])
+            sparks = [availability_spark(rollups), time_spark(rollups, "responseTime")]
         table.add_row(
-            level_text(state.level),
+            _excused(level) if state.pair in excused else level,
             age(None if state.since_us is None else now_us - state.since_us),
             trip.pair.element,
             trip.pair.region,
@@ -152,7 +184,7 @@ def state_table(
 def result_line(result: Result) -> Text:
     """A result as one line."""
     attempt = result.decisive
-    line = Text(f"{clock_time(result.at_us)} ")
+    line = Text(f"{moment(result.at_us)}Z ")
     line.append_text(_padded(result.level))
     line.append(f"{result.poll.pair!s:<28} {result.phase:<5} {result.kind:<5} ")
     line.append_text(_said(result.outcome, result.message))
@@ -165,7 +197,7 @@ def result_line(result: Result) -> Text:
 
 def round_trip_line(trip: RoundTrip, at_us: int) -> Text:
     """A completed round trip, a check or what became of a message as one line."""
-    line = Text(f"{clock_time(at_us)} ")
+    line = Text(f"{moment(at_us)}Z ")
     line.append_text(_padded(trip.level))
     alone = trip.check or trip.after
     if alone is not None and trip.send is None:
@@ -181,14 +213,15 @@ def round_trip_line(trip: RoundTrip, at_us: int) -> Text:
 def event_line(event: AnyEvent) -> Text:
     """An event as one line: a change of level or of a verdict, or what else is said of a message."""
     if isinstance(event, VerdictEvent):
-        line = Text(f"{moment(event.at_us)} {event.element:<28} {event.was:>8} -> ")
+        line = Text(f"{moment(event.at_us)}Z {event.element:<28} {event.was:>8} -> ")
         line.append_text(verdict_text(event.verdict))
         line.append("  in ")
         line.append_text(_regions_text(event.regions))
-        line.append(f"  {event.message} ({event.poll})")
+        said = "; ".join(event.region_texts) if event.reasons else event.message
+        line.append(f"  {said} ({event.poll})")
         return line
     change = f"{event.was:>8} -> " if event.was is not event.level else " " * 12
-    line = Text(f"{moment(event.at_us)} {event.pair!s:<28} {change}")
+    line = Text(f"{moment(event.at_us)}Z {event.pair!s:<28} {change}")
     line.append_text(_padded(event.level))
     line.append_text(_said(event.outcome, event.message))
     line.append(f" ({event.poll}, {event.phase})")
@@ -198,38 +231,60 @@ def event_line(event: AnyEvent) -> Text:
 def verdict_text(verdict: Verdict) -> Text:
     """A verdict by sign, word and colour."""
     if verdict is Verdict.DEGRADED:
-        return Text("~ DEGRADED", style=_COLOURS[Level.MARGINAL])
+        return Text(f"{SIGNS[verdict]} {verdict}", style=_COLOURS[Level.MARGINAL])
     return level_text(Level(verdict))
 
 
 def _regions_text(regions: Mapping[str, Level]) -> Text:
     """Each region with the sign of its level."""
     return Text(" ").join(
-        Text(f"{_SIGNS[level]} {region}", style=_COLOURS[level]) for region, level in regions.items()
+        Text(f"{SIGNS[level]} {region}", style=_COLOURS[level]) for region, level in regions.items()
     )
 
 
-def verdict_table(verdicts: Iterable[ElementVerdict], summaries: Iterable[PairSummary], now_us: int) -> Table:
-    """The verdict on every element, worst first; what is wrong in the regions that disagree."""
+def verdict_table(
+    verdicts: Sequence[ElementVerdict],
+    summaries: Iterable[PairSummary],
+    now_us: int,
+    in_maintenance: Callable[[Pair], bool] = lambda _: False,
+) -> FittedTable:
+    """The verdict on every element, worst first; what is wrong in the regions that disagree.
+
+    What is not GOOD stands after what needs somebody where each region that is FAILED or MARGINAL is
+    ``in_maintenance``.
+    """
     pairs = {summary.pair: summary for summary in summaries}
-    table = Table("verdict", "since", "element", "regions", "quorum", box=None, pad_edge=False)
-    table.add_column("disagree", overflow="fold")
-    for told in sorted(verdicts, key=lambda told: (_WORST_FIRST.index(told.verdict), told.element)):
+    table = FittedTable(
+        *("verdict", "since", "element", "regions", "quorum", "disagree"),
+        folded=["regions"],
+        spare=("quorum", "since"),
+    )
+    excused = {told.element for told in verdicts if told.is_excused(in_maintenance)}
+
+    def rank(told: ElementVerdict) -> tuple[bool, bool, int, str]:
+        is_good = told.verdict is Verdict.GOOD
+        return is_good, told.element in excused, WORST_FIRST.index(told.verdict), told.element
+
+    for told in sorted(verdicts, key=rank):
+        verdict = verdict_text(told.verdict)
         odd = (pairs.get(Pair(told.element, region)) for region in disagreeing(told.regions, told.verdict))
         table.add_row(
-            verdict_text(told.verdict),
+            _excused(verdict) if told.element in excused else verdict,
             age(None if told.since_us is None else now_us - told.since_us),
             told.element,
             _regions_text(told.regions),
             str(told.quorum),
-            Text("; ".join(_disagrees(summary) for summary in odd if summary is not None)),
+            Text("; ".join(_disagrees(one, reason_of(one, told.reasons)) for one in odd if one is not None)),
         )
     return table
 
 
-def _disagrees(summary: PairSummary) -> str:
-    where = f"{summary.phase}, stage {summary.stage}: " if summary.stage else ""
-    return f"{summary.pair.region} {summary.confirmed}: {where}{summary.why}"
+def _disagrees(summary: PairSummary, reason: Reason | None) -> str:
+    told = f"{summary.pair.region} {summary.confirmed}"
+    if reason is None or reason.level is not summary.confirmed:
+        return told
+    where = f"{reason.phase}, stage {reason.stage}: " if reason.stage else ""
+    return f"{told}: {where}{reason.message}"
 
 
 def _said(outcome: Outcome | None, message: str) -> Text:

@@ -53,7 +53,7 @@ def _month(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Mo
     help="A file [default: stdout].",
 )
 @redis_option
-@errors_exit(1)
+@errors_exit()
 def report(
     month: Month | None,
     element: str,

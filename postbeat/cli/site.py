@@ -20,6 +20,7 @@ import click
 from postbeat import settings
 from postbeat.cli.common import (
     EXIT_CODES,
+    PluginCommand,
     errors_exit,
     fail,
     json_option,
@@ -45,7 +46,7 @@ WEB_PORT = 8025
 no_web_option = click.option("--no-web", is_flag=True, help="Without the page.")
 
 
-@click.command()
+@click.command(cls=PluginCommand)
 @click.option(
     "--once", is_flag=True, help="End after one round trip of each element in each region; without the page."
 )
@@ -58,7 +59,8 @@ def demo(once: bool, no_web: bool, as_json: bool) -> None:
     Everything runs on 127.0.0.1, in one terminal, and a page in the browser shows it too. Ctrl-C ends all of
     it and leaves nothing behind.
 
-    With --once the exit code is that of the worst level: 0 where every round trip was GOOD.
+    With --once the exit code is that of the worst level: 0: GOOD; 1: MARGINAL; 2: FAILED; 3: UNKNOWN. It is
+    3, too, where the demo cannot run.
     """
     port = None if once or no_web else free_port()
     with _ended_by_signals(), _temporary_folder() as folder, Processes() as processes:
@@ -121,7 +123,7 @@ def _check_demo(processes: Processes) -> Callable[[], None]:
 )
 @redis_option
 @json_option
-@errors_exit(2)
+@errors_exit()
 def up(
     profile: Path,
     state: Path | None,
@@ -199,8 +201,20 @@ def _headline(what: str, port: int | None) -> str:
 
 
 def state_folder() -> Path:
-    """Where a site keeps its data, unless another folder is named."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Where a site keeps its data, unless another folder is named.
+
+    Raises:
+        SettingsError: the user has no home folder.
+    """
+    named = os.environ.get("XDG_STATE_HOME")
+    try:
+        if not named and os.environ.get("HOME") == "":  # which Python takes for /
+            raise RuntimeError
+        home = named or Path.home() / ".local" / "state"
+    except RuntimeError:  # such as the user of a container
+        raise settings.SettingsError(
+            "this user has no home folder to keep data in: name a folder with --state, or set HOME"
+        ) from None
     return Path(home) / "postbeat"
 
 

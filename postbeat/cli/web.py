@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from postbeat.cli.common import errors_exit, fail, json_option, print_json, redis_option, say
+from postbeat.cli.common import NOT_THERE, errors_exit, fail, json_option, print_json, redis_option, say
 from postbeat.settings import SettingsError
 from postbeat.web.users import MAX_TOKENS, NAMES, Role, User, hashed, is_name, new_token, read, write
 
@@ -32,7 +32,7 @@ users_option = click.option(
 @click.option("--users", metavar="FILE", help="The file of users [default: POSTBEAT_WEB_USERS].")
 @click.option("--profile", metavar="PROFILE", help="What may be probed now [default: POSTBEAT_PROFILE].")
 @redis_option
-@errors_exit(2)
+@errors_exit()
 def web(
     host: str | None, port: int | None, users: str | None, profile: str | None, redis_url: str | None
 ) -> None:
@@ -80,7 +80,7 @@ def user() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, and do not ask for it.")
 @click.option("--no-password", is_flag=True, help="For tokens, or for names that a proxy tells.")
 @users_option
-@errors_exit(1)
+@errors_exit()
 def add(name: str, role: str, password_stdin: bool, no_password: bool, users: Path) -> None:
     """Adds the user NAME, or gives one that exists another role and password."""
     if not is_name(name):
@@ -96,7 +96,7 @@ def add(name: str, role: str, password_stdin: bool, no_password: bool, users: Pa
 @user.command()
 @click.argument("name")
 @users_option
-@errors_exit(1)
+@errors_exit()
 def token(name: str, users: Path) -> None:
     """Prints a new API token of the user NAME. It is shown this once."""
     known = read(users)
@@ -112,7 +112,7 @@ def token(name: str, users: Path) -> None:
 @user.command(name="list")
 @json_option
 @users_option
-@errors_exit(1)
+@errors_exit()
 def list_users(as_json: bool, users: Path) -> None:
     """Lists the users."""
     known = read(users)
@@ -131,7 +131,7 @@ def list_users(as_json: bool, users: Path) -> None:
 @user.command()
 @click.argument("name")
 @users_option
-@errors_exit(1)
+@errors_exit()
 def remove(name: str, users: Path) -> None:
     """Removes the user NAME; its sessions and tokens end at once."""
     known = read(users)
@@ -143,7 +143,7 @@ def remove(name: str, users: Path) -> None:
 
 def _known(users: dict[str, User], name: str) -> User:
     if name not in users:
-        fail(f"there is no user {name!r}; there are: {', '.join(users) or 'none'}")
+        fail(f"there is no user {name!r}; there are: {', '.join(users) or 'none'}", NOT_THERE)
     return users[name]
 
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import click
 
-_UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"([0-9]{1,6})(s|min|h|d)")
+_UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(rf"([0-9]{{1,6}})({'|'.join(_UNITS_S)})")
+_EXAMPLES = "90s, 30m, 2h, 3d or 1w"
 
 
 def _duration_us(text: str) -> int | None:
@@ -28,12 +29,15 @@ class Duration(click.ParamType[int]):
             return value
         duration_us = _duration_us(str(value))
         if not duration_us:
-            self.fail(f"expected a duration such as 90s, 30min, 2h or 3d, got {value!r}", param, ctx)
+            self.fail(f"expected a duration such as {_EXAMPLES}, got {value!r}", param, ctx)
         return duration_us
 
 
 class Moment(click.ParamType[int]):
-    """A moment, or how long ago it was: ``2026-11-26T10:00Z`` or ``2h``, in microseconds since the epoch."""
+    """A moment, or how long ago it was: ``2026-11-26T10:00`` or ``2h``, in microseconds since the epoch.
+
+    It is in UTC unless it says otherwise.
+    """
 
     name = "moment"
 
@@ -48,5 +52,10 @@ class Moment(click.ParamType[int]):
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(f"expected a moment such as 2h (ago) or 2026-11-26T10:00Z, got {value!r}", param, ctx)
+            self.fail(
+                f"expected how long ago, such as {_EXAMPLES}, or a moment in UTC such as"
+                f" 2026-11-26T10:00, got {value!r}",
+                param,
+                ctx,
+            )
         return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1e6)

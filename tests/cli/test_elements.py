@@ -16,6 +16,7 @@ from postbeat.embedded.mail import MailServer
 from postbeat.model import Kind, Level, Phase, Poll
 from postbeat.plain import check_as_data, common_as_data, delivery_as_data, elements_as_data, half_as_data
 from postbeat.results import Attempt, Result
+from postbeat.stages import STAGES
 from tests.cli.conftest import Run, RunningSite
 from tests.ism.tables import ELEMENTS
 
@@ -90,6 +91,19 @@ def test_a_probe_shows_every_element_in_its_unit(postbeat: Run, mail: MailServer
     for name in (name for name, unit in UNITS.items() if unit == "seconds" and name != "SSLHandshakeTime"):
         assert 0 <= trip[name] < 5
     assert trip["bytesPerSec"] == pytest.approx(trip["bytesTransferred"] / trip["uploadTime"], rel=0.01)
+
+
+def test_every_stage_of_what_is_stored_is_one_that_its_probe_has_there(
+    postbeat: Run, site: RunningSite
+) -> None:
+    lines = postbeat("results", "--json", "--redis", site.redis_url).stdout.splitlines()
+    seen = set()
+    for result in map(json.loads, lines):
+        for stage in (stage["name"] for attempt in result["attempts"] for stage in attempt["stages"]):
+            assert Kind(result["kind"]) in STAGES[stage].kinds, stage
+            assert Phase(result["phase"]) in STAGES[stage].phases, stage
+            seen.add(stage)
+    assert seen >= {"connect", "upload", "login", "select", "find", "fetch", "facts", "quit"}
 
 
 def test_a_site_shows_every_element_of_what_is_stored(postbeat: Run, site: RunningSite) -> None:

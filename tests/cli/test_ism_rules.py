@@ -119,6 +119,13 @@ def test_try_prints_the_event_and_the_path_taken(inside: Run, rules: Path, tmp_p
         "alert:",
         '  @Summary = "mail is bad"  (updated)',
         "  @Tally = 1",
+        '  @Identifier = "mailmail@eu0smtpPostbeat"  (default)',
+        '  @Node = "mail"  (default)',
+        '  @Manager = "Postbeat"  (default)',
+        '  @Agent = "smtp"  (default)',
+        '  @AlertKey = "mail@eu"  (default)',
+        "  @Severity = 5  (default)",
+        "  @Type = 0  (default)",
         '  detail monitor = "smtp"',
     ]
     silent = inside("ism", "rules", "try", rules, "--result", result, "--no-trace")
@@ -131,6 +138,10 @@ def test_try_prints_json_of_each_result_and_keeps_arrays(inside: Run, rules: Pat
     done = inside("ism", "rules", "try", rules, "--result", result, "--json", "--no-trace")
     good, bad = map(json.loads, done.stdout.splitlines())
     assert (good["discarded"], good["events"]) == (True, [])
+    row = bad["events"][0].pop("row")
+    assert row["Summary"] == "mail is bad"
+    assert (row["Severity"], row["Tally"], row["Element"], row["PollId"]) == (5, 1, "mail", str(SENT.poll))
+    assert row["FirstOccurrence"] == SENT.at_us // 1_000_000
     assert bad == {
         "events": [
             {
@@ -204,6 +215,10 @@ def test_elements_and_properties_can_be_given_and_changed(inside: Run, tmp_path:
         '  @B = "007"',
         '  @C = "M=1"',
         '  @D = "mx"',
+        '  @Identifier = "0Postbeat"  (default)',
+        '  @Manager = "Postbeat"  (default)',
+        "  @Severity = 1  (default)",
+        "  @Type = 0  (default)",
     ]
     assert inside("ism", "rules", "try", file, *words).returncode == 0
     for word in ("port", "=1", "$=1"):
@@ -220,6 +235,92 @@ def test_try_keeps_assigned_properties_as_a_monitor_does(inside: Run, tmp_path: 
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["properties"]["Seen"] for one in outcomes] == [5, 6, 7, 7]
     assert [bool(one["fault"]) for one in outcomes] == [False, False, True, False]
+
+
+def test_try_has_the_properties_that_the_monitor_of_the_result_has(inside: Run, tmp_path: Path) -> None:
+    rules = tmp_path / "my.rules"
+    rules.write_text('@Severity = 5\n@Summary = %Manager + " " + %Originator + " " + %SSLKeyPassword\n')
+    result = written(tmp_path, {"monitor": "smtp"}, {"monitor": "imap4"}, {"host": "mx"})
+    props = tmp_path / "home" / "etc" / "props"
+    props.mkdir(parents=True)
+    (props / "smtp.props").write_text('Originator : "Mail Check"\nSSLKeyPassword : "canary"\n')
+    other = tmp_path / "other.props"
+    other.write_text('Manager : "Other"\n')
+
+    def summaries(*words: str | Path, env: dict[str, str] | None = None) -> list[str]:
+        done = inside("ism", "rules", "try", rules, "--result", result, "--json", *words, env=env)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["events"][0]["fields"]["Summary"] for line in done.stdout.splitlines()]
+
+    assert summaries() == ["Postbeat SMTP-Monitor ", "Postbeat SMTP-Monitor ", "  "]
+    for home in ("ISHOME", "ISMHOME"):
+        assert summaries(env={home: str(tmp_path / "home")})[:2] == [
+            "Postbeat Mail Check ",
+            "Postbeat SMTP-Monitor ",
+        ]
+    for option in ("-propsfile", "--propsfile"):
+        assert summaries(option, other)[0] == "Other SMTP-Monitor "
+    assert summaries("--propsfile", other, "--property", "Manager=Mine") == [
+        "Mine SMTP-Monitor ",
+        "Mine SMTP-Monitor ",
+        "Mine  ",
+    ]
+
+
+def test_try_takes_a_properties_file_for_the_monitor_of_the_first_result_only(
+    inside: Run, tmp_path: Path
+) -> None:
+    rules = tmp_path / "my.rules"
+    rules.write_text('@Severity = 5\n@Summary = %Manager + " " + %MailMessage\n')
+    round_trip = RoundTrip(Pair("mail", "eu"), True, send=SENT, read=READ).as_data()
+    result = written(tmp_path, round_trip, round_trip)
+    sends = tmp_path / "smtp.props"
+    sends.write_text('Manager : "Sends"\nMailMessage : "hello"\n')
+    props = tmp_path / "home" / "etc" / "props"
+    props.mkdir(parents=True)
+    (props / "imap4.props").write_text('Manager : "Reads"\n')
+    words = ("ism", "rules", "try", rules, "--result", result, "--json", "-propsfile", sends)
+    for env, manager in ((None, "Postbeat"), ({"ISHOME": str(tmp_path / "home")}, "Reads")):
+        done = inside(*words, env=env)
+        assert done.returncode == 0, done.stderr
+        summaries = [json.loads(line)["events"][0]["fields"]["Summary"] for line in done.stdout.splitlines()]
+        assert summaries == ["Sends hello", f"{manager} "] * 2
+
+
+def test_try_says_what_is_wrong_with_a_properties_file(inside: Run, rules: Path, tmp_path: Path) -> None:
+    props = tmp_path / "my.props"
+    props.write_text("Originater : x\n")
+    result = written(tmp_path, {"monitor": "smtp", "serviceLevel": 3})
+    absent = inside("ism", "rules", "try", rules, "--result", result, "-propsfile", tmp_path / "nowhere")
+    assert (absent.returncode, absent.stdout) == (2, "")
+    done = inside("ism", "rules", "try", rules, "--result", result, "-propsfile", props)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{props}:1: Originater is no property of smtp")
+
+
+def test_try_shows_an_alert_as_it_would_be_stored(inside: Run, tmp_path: Path) -> None:
+    rules = tmp_path / "my.rules"
+    rules.write_text('@Severity = "4.6"\n@Type = ""\n@FirstOccurrence = 1790000000.5\n')
+    done = inside("ism", "rules", "try", rules, "--no-trace")
+    assert "  @Severity = 4" in done.stdout.splitlines()
+    assert "  @Type = 0  (default)" in done.stdout.splitlines()
+    assert "  @FirstOccurrence = 1790000000" in done.stdout.splitlines()
+    rules.write_text("@Severity = 1\n@Type = 2\n")
+    assert "  @Severity = 0" in inside("ism", "rules", "try", rules, "--no-trace").stdout.splitlines()
+
+
+def test_check_warns_of_rules_that_set_no_severity(inside: Run, tmp_path: Path) -> None:
+    file = tmp_path / "my.rules"
+    file.write_text('@Summary = $message\ngenevent("", @Severity, 3)\n')
+    done = inside("ism", "rules", "check", file)
+    warning, valid = done.stdout.splitlines()
+    assert warning == (
+        f"{file}: no statement sets @Severity of the alert itself: unless that is discarded, it is 5 where"
+        " the result is Failed, 3 Marginal, 2 Unknown and 1 Good"
+    )
+    assert (done.returncode, valid) == (0, f"{file} is valid")
+    file.write_text('table t = {{"a", 5}}\n[@Severity] = lookup($message, t)\n')
+    assert inside("ism", "rules", "check", file).stdout == f"{file} is valid\n"
 
 
 def test_check_says_what_does_nothing(inside: Run, tmp_path: Path) -> None:
@@ -329,7 +430,7 @@ def test_format_says_where_it_cannot_write(
     file.write_text("if (1) {\n@A = 1\n}\n")
     monkeypatch.setattr(os, "fsync", full)
     done = inside("ism", "rules", "format", file, "--write")
-    assert (done.returncode, done.stderr.strip()) == (1, f"cannot write {file}: No space left on device")
+    assert (done.returncode, done.stderr.strip()) == (2, f"cannot write {file}: No space left on device")
 
 
 def test_format_prints_writes_or_only_looks(inside: Run, tmp_path: Path) -> None:

@@ -119,6 +119,25 @@ def test_an_unknown_element_is_said_with_the_one_that_was_meant(inside: Run, pro
     assert done.stderr == "the profile has no element 'out-imap5'; did you mean out-imap4?\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("probe", "nowhere.yaml", "x"),
+        ("probe", "PROFILE"),
+        ("probe", "PROFILE", "x", "--wrong"),
+        ("demo", "--on"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_says_nothing_of_the_service(
+    inside: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("elements: []")
+    done = inside(*(file if word == "PROFILE" else word for word in arguments))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Error: " in done.stderr
+
+
 def test_an_invalid_profile_says_nothing_of_the_service(inside: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("elements: []")

@@ -111,6 +111,25 @@ def test_key_makes_a_new_key_each_time(inside: Run) -> None:
     Fernet(one)
 
 
+def test_the_schedule_of_a_region_that_is_not_there_names_those_that_are(inside: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(VALID)
+    for more, shown in (((), ""), (("--json",), "[]\n")):
+        done = inside("schedule", file, "--region", "nrth", *more)
+        assert (done.returncode, done.stdout) == (0, shown)
+        assert done.stderr == "No element is polled in a region nrth; did you mean north?\n"
+    file.write_text("elements: [{name: a, type: smtp, server: h, active: false}]")
+    assert inside("schedule", file).stderr == "No element of the profile is polled.\n"
+
+
+def test_a_profile_that_is_not_valid_is_an_answer_of_check_and_stops_others(
+    inside: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("elements: []")
+    assert [inside(name, file).returncode for name in ("check", "schedule", "up")] == [1, 2, 2]
+
+
 def test_help_names_every_command_and_each_has_help_of_its_own(inside: Run, postbeat: Run) -> None:
     text = postbeat("--help").stdout
     for name in [
@@ -159,6 +178,6 @@ def test_beat_does_not_start_with_an_invalid_profile(postbeat: Run, tmp_path: Pa
     file = tmp_path / "p.yaml"
     file.write_text("elements: []\n")
     done = postbeat("beat", file, "--redis", "redis://127.0.0.1:1/0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{file}:1: elements: expected a list of elements" in done.stderr
     assert "Traceback" not in done.stderr

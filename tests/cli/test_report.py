@@ -183,9 +183,15 @@ def test_what_is_no_month_is_refused(month: str) -> None:
     assert "expected a month such as 2026-11" in done.stderr
 
 
+def test_a_report_that_cannot_be_written_is_one_that_cannot_be_done(url: str) -> None:
+    done = postbeat("report", "-o", "/nowhere/report.html", "--redis", url)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "Could not open file '/nowhere/report.html': No such file or directory\n"
+
+
 def test_a_month_that_has_not_begun_is_refused(url: str) -> None:
     done = postbeat("report", "--month", f"{NOW.year + 1}-12", "--redis", url)
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "has not begun yet" in done.stderr
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from docs.generate import on_terminal
+from postbeat.model import Level
 from tests.cli.conftest import Run, RunningSite, command, environment
 from tests.cli.test_elements import SECTIONS
+from tests.web.filling import MAIL, Filling
 
 SHARED = {"mailbox", "element", "region", "messages", "size", "quotaUsed", "quotaLimit", "folders"}
 
@@ -44,6 +51,28 @@ def test_status_shows_the_last_hours_on_a_wide_terminal_or_when_asked(inside: Ru
     assert "24 h" not in inside(*given).stdout
     plain, sparkling = (json.loads(inside(*given, "--json", *more).stdout) for more in ((), ("--sparkline",)))
     assert [state.keys() for state in plain] == [state.keys() for state in sparkling]
+
+
+def test_sparklines_begin_where_it_is_asked_for(inside: Run, site: RunningSite) -> None:
+    given = ("status", "--redis", site.redis_url, "--element", "out-*")
+    spans = (
+        ("3h", "3 h", 4),
+        ("7d", "7 d", 25),
+        ("12w", "84 d", 22),
+        ("2100-01-01", "0 s", 1),
+        ("1970-01-01", "4000 d", 25),
+    )
+    for since, span, blocks in spans:
+        head, *rows = inside(*given, "--since", since).stdout.splitlines()
+        assert re.search(f"availability, {span} +responseTime, {span}", head)
+        for row in rows:
+            line = re.search(r"ago +([·▁-█]+)  ", row)
+            assert line is not None
+            assert blocks <= len(line[1]) <= blocks + 1  # an hour may end meanwhile
+            assert "█" in line[1]
+    for more in ("--verdicts", "--no-sparkline"):
+        refused = inside(*given, "--since", "7d", more)
+        assert (refused.returncode, "--since is for sparklines" in refused.stderr) == (2, True)
 
 
 def test_status_as_json_has_times_counts_and_halves(postbeat: Run, site: RunningSite) -> None:
@@ -123,6 +152,40 @@ def test_what_is_shown_can_be_narrowed(inside: Run, site: RunningSite) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("status", "--element", "out-imap5"), "No element out-imap5 is monitored; did you mean out-imap4?"),
+        (("status", "--region", "nrth"), "No element is monitored in a region nrth; did you mean north?"),
+        (
+            ("status", "--verdicts", "--element", "out-*", "--region", "moon"),
+            "No element out-* is monitored in a region moon; there are: north, south",
+        ),
+        (
+            ("mailboxes", "--element", "zzz"),
+            "No element zzz has a mailbox; there are: in-imap4, in-pop3, tested",
+        ),
+        (
+            ("results", "--element", "zzz"),
+            "No element zzz is monitored; there are: closed, out-imap4, out-pop3, tested",
+        ),
+        (("events", "--region", "soth"), "No element is monitored in a region soth; did you mean south?"),
+    ],
+)
+def test_a_filter_that_fits_nothing_is_said_with_the_names_there_are(
+    inside: Run, site: RunningSite, arguments: tuple[str, ...], said: str
+) -> None:
+    for more in ((), ("--json",)):
+        done = inside(*arguments, *more, "--redis", site.redis_url)
+        assert (done.returncode, done.stderr) == (0, f"{said}\n")
+        assert done.stdout == ("[]\n" if more and arguments[0] in ("status", "mailboxes") else "")
+
+
+def test_nothing_is_said_of_filters_that_fit_what_has_no_news(inside: Run, site: RunningSite) -> None:
+    done = inside("events", "--redis", site.redis_url, "--since", "2100-01-01")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_results_are_the_newest_oldest_first(inside: Run, site: RunningSite) -> None:
     found = documents(inside("results", "--json", "--redis", site.redis_url, "-n", "12").stdout)
     assert len(found) == 12
@@ -162,7 +225,8 @@ def test_what_is_listed_can_be_narrowed_by_time_and_level(inside: Run, site: Run
     assert inside(*args).stdout == ""
     refused = inside("results", "--redis", site.redis_url, "--since", "yesterday")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "expected a moment such as 2h (ago) or 2026-11-26T10:00Z, got 'yesterday'" in refused.stderr
+    told = "how long ago, such as 90s, 30m, 2h, 3d or 1w, or a moment in UTC such as 2026-11-26T10:00"
+    assert f"expected {told}, got 'yesterday'" in refused.stderr
 
 
 def test_status_shows_the_verdicts(inside: Run, site: RunningSite) -> None:
@@ -188,6 +252,23 @@ def test_status_shows_the_verdicts(inside: Run, site: RunningSite) -> None:
     assert "✗ north ✗ south" in rows[1]
 
 
+def test_a_verdict_says_why_a_region_counts_whose_newest_poll_does_not_yet(
+    inside: Run, redis_url: str
+) -> None:
+    damped = replace(MAIL, read=None, confirmpolls=2)
+    with Filling.open(redis_url, damped) as filling:
+        for slot, level in enumerate((Level.FAILED, Level.FAILED, Level.GOOD), 1):
+            filling.send("eu", slot, level, element=damped, message="452 no space")
+            filling.send("us", slot, element=damped)
+    (told,) = json.loads(inside("status", "--verdicts", "--json", "--redis", redis_url).stdout)
+    eu, us = told["regions"]["eu"], told["regions"]["us"]
+    assert (told["verdict"], eu["confirmed"], eu["level"]) == ("DEGRADED", "FAILED", "GOOD")
+    assert (eu["phase"], eu["stage"], eu["code"], eu["message"]) == ("send", "auth", "auth", "452 no space")
+    assert (us["confirmed"], us["code"], us["message"]) == ("GOOD", None, "Message sent")
+    shown = inside("status", "--verdicts", "--redis", redis_url).stdout
+    assert "eu FAILED: send, stage auth: 452 no space" in shown
+
+
 def test_follow_goes_on_until_ctrl_c(site: RunningSite) -> None:
     process = subprocess.Popen(
         command("results", "--json", "--follow", "-n", "0", "--redis", site.redis_url),
@@ -205,7 +286,7 @@ def test_follow_goes_on_until_ctrl_c(site: RunningSite) -> None:
 
 def test_a_redis_that_does_not_answer_is_said(inside: Run) -> None:
     done = inside("status", "--redis", "redis://127.0.0.1:1/0")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Redis does not answer: ")
 
 
@@ -214,6 +295,42 @@ def test_an_empty_redis_is_said_to_be_empty(inside: Run, redis_url: str) -> None
     assert (done.returncode, done.stdout) == (0, "")
     assert "start a beat" in done.stderr
     assert json.loads(inside("status", "--json", "--redis", redis_url).stdout) == []
-    assert inside("results", "--redis", redis_url).stdout == ""
+    for listing in ("results", "events"):
+        nothing = inside(listing, "--redis", redis_url)
+        assert (nothing.stdout, "start a beat" in nothing.stderr) == ("", True)
     assert "No mailbox was read" in inside("mailboxes", "--redis", redis_url).stderr
     assert json.loads(inside("mailboxes", "--json", "--redis", redis_url).stdout) == []
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+@pytest.mark.parametrize("listing", ["results", "events"])
+def test_a_reader_that_has_enough_is_no_failure(
+    site: RunningSite, listing: str, more: tuple[str, ...]
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    argv = command(listing, "-n", "1000", "--redis", site.redis_url, *more)
+    done = subprocess.run(argv, env=environment(), stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_an_encoding_does_not_have_is_replaced(postbeat: Run, site: RunningSite) -> None:
+    env = {"PYTHONIOENCODING": "latin-1", "POSTBEAT_REDIS_URL": site.redis_url}
+    done = postbeat("status", "--element", "closed", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("? FAILED") == 2
+
+
+def test_json_says_in_any_encoding_what_there_is(postbeat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("elements: [{name: ✓, type: smtp, server: h}]", encoding="utf-8")
+    for encoding in ("latin-1", "utf-8"):
+        told = postbeat("check", "--json", file, env={"PYTHONIOENCODING": encoding}).stdout
+        assert json.loads(told)["faults"][0]["message"].endswith("got '✓'")
+
+
+def test_each_line_has_its_date_and_its_zone(inside: Run, site: RunningSite) -> None:
+    for listing in ("results", "events"):
+        for line in inside(listing, "--redis", site.redis_url).stdout.splitlines():
+            assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ ", line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
+import pytest
 import yaml
 
 from postbeat.embedded.mail import MailServer
@@ -143,3 +145,21 @@ def test_what_is_wrong_is_said_before_anything_is_started(
     assert done.returncode == 2
     assert f"the page cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
     assert not state.exists()
+
+
+@pytest.mark.parametrize("has_empty_one", [False, True])
+def test_a_user_without_a_home_is_asked_for_a_folder(
+    tmp_path: Path, inside: Run, monkeypatch: pytest.MonkeyPatch, has_empty_one: bool
+) -> None:
+    for variable in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    if has_empty_one:
+        monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr(os, "getuid", lambda: 4_123_456_789)  # whom no machine has an entry for
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("regions: [here]\nelements: [{name: mail, type: smtp, server: 127.0.0.1}]\n")
+    done = inside("up", profile, "--no-web")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "this user has no home folder to keep data in: name a folder with --state, or set HOME\n",
+    )

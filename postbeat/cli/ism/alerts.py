@@ -31,7 +31,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 @click.option("-f", "--follow", is_flag=True, help="Go on, and show each change as it comes.")
 @redis_option
 @json_option
-@errors_exit(1)
+@errors_exit()
 def alerts(everything: bool, follow: bool, redis_url: str | None, as_json: bool) -> None:
     """Shows the alerts that rules have made of results, those that are open, the most severe first.
 

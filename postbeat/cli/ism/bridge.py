@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from postbeat import settings
-from postbeat.cli.common import explained, say
+from postbeat.cli.common import WRONG, explained, say
 from postbeat.cli.monitor import heeded, mistakes_explained
-from postbeat.cli.properties import WRONG, WithProperties, properties_given
+from postbeat.cli.properties import WithProperties, properties_given
 from postbeat.ism import monitoring
 from postbeat.ism import props as properties
 from postbeat.ism.monitoring import Followed, Signals

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from postbeat.cli.common import fail, json_option, print_json, say
-from postbeat.cli.properties import WRONG, WithProperties, properties_given
+from postbeat.cli.properties import WithProperties, properties_given
 from postbeat.cli.render import console
 from postbeat.ism import props as properties
 from postbeat.ism.properties import PROPERTIES, Property
@@ -57,13 +57,13 @@ def props(ctx: click.Context, monitor: str, explain: bool, write: Path | None, a
     arguments = properties_given(ctx)
     if write is not None:
         if arguments:
-            fail("--write writes the defaults, and takes no properties", WRONG)
+            fail("--write writes the defaults, and takes no properties")
         _write(kind, write)
         return
     try:
         found = properties.load(kind, arguments=arguments, environ=os.environ)
     except PropsError as error:
-        fail(str(error), WRONG)
+        fail(str(error))
     if as_json:
         data = {name: _data(name, it) for name, it in found.items()}
         print_json({"monitor": kind.value, "properties": data})
@@ -118,7 +118,7 @@ def _write(kind: Kind, path: Path) -> None:
     try:
         write_text(path, text, force=False)
     except FileExistsError:
-        fail(f"{path} exists, and is left as it is", WRONG)
+        fail(f"{path} exists, and is left as it is")
     except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}", WRONG)
+        fail(f"cannot write {path}: {error.strerror}")
     say(f"Wrote {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,19 +12,29 @@ from typing import Any, NoReturn
 
 import click
 
-from postbeat.cli.common import fail, json_option, print_json, say
+from postbeat import clock
+from postbeat.alerts import COLUMNS, inserted
+from postbeat.cli.common import NOT_VALID, fail, json_option, print_json, say
+from postbeat.cli.ending import while_read
 from postbeat.cli.render import plural
+from postbeat.ism import props
 from postbeat.ism.elementsof import element_sets
+from postbeat.ism.lane import About
+from postbeat.ism.props import seen_by_rules
+from postbeat.ism.propsfile import PropsError
 from postbeat.ism.rules.errors import Limits, RulesError, RulesErrors
 from postbeat.ism.rules.formatting import formatted
 from postbeat.ism.rules.library import UnreadableError, read, text_of
 from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
 from postbeat.ism.rules.program import Outcome, Program, RuleEvent
-from postbeat.ism.values import Value, as_number, as_text
+from postbeat.ism.values import Value, as_int, as_number, as_text
+from postbeat.model import Kind, Pair
+from postbeat.plain import LEVEL_NUMBERS
 from postbeat.wholefiles import PRIVATE_MODE, mode_of, write_text
 
 _RESULT_BYTES = 64 << 20
 _FAULTED = 2
+_NO_NOTES: Mapping[str, str] = {}
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 _SHIPPED = {str(kind): path for kind, path in DEFAULTS.items()} | {"ism": WRAPPER}
@@ -72,7 +83,7 @@ def format_rules(file: Path, write: bool, only_check: bool) -> None:
         data = read(file, Limits().file_bytes)
         laid_out = formatted(str(file), text_of(file, data))
     except UnreadableError as error:
-        fail(str(error))
+        fail(str(error), NOT_VALID)
     except RulesErrors as error:
         _errors_exit(error, file, as_json=False)
     is_other = laid_out.encode() != data
@@ -105,38 +116,95 @@ def show(name: str) -> None:
     " --json` prints. Of several results each is tried, one after another.",
 )
 @click.option("--element", "elements", multiple=True, metavar="NAME=VALUE", help="Sets $NAME.")
-@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="Sets %NAME.")
+@click.option(
+    "-propsfile",
+    "--propsfile",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The properties file of the first result's monitor. The others, or without it all, have that of"
+    " $ISHOME, as a monitor has it.",
+)
+@click.option("--property", "changes", multiple=True, metavar="NAME=VALUE", help="Sets %NAME.")
 @click.option("--trace/--no-trace", default=True, show_default=True, help="Show the statements that ran.")
 @json_option
 def try_rules(
     file: Path,
     results: str | None,
     elements: Sequence[str],
-    properties: Sequence[str],
+    propsfile: Path | None,
+    changes: Sequence[str],
     trace: bool,
     as_json: bool,
 ) -> None:
-    """Tries FILE, a rules file, on results, and shows the events and the path taken. Nothing is sent.
+    """Tries FILE, a rules file, on results, and shows the alerts and the path taken. Nothing is sent.
+
+    Properties are those of the result's monitor: of its properties file, of the environment, or defaults, and
+    --property on top. An alert is shown as it would be stored: (default) is what no statement set.
 
     Arrays and assigned properties keep what they hold from one result to the next, as they do in a monitor.
     With --json there is one document per result and line.
 
-    Exit code 0: the rules ran; 1: the file or the result is not valid; 2: the rules were stopped by a fault.
+    Exit code 0: the rules ran; 1: the file, a property or the result is not valid; 2: the rules were stopped
+    by a fault.
     """
-    changes = _pairs(elements, "--element")
-    given = _pairs(properties, "--property")
+    set_elements = _pairs(elements, "--element")
+    properties = _Properties(propsfile, _pairs(changes, "--property"))
     program = _load(file, as_json=as_json)
     faulted = False
-    for number, found in enumerate(_element_sets(results), start=1):
-        outcome = program.run(found | changes, given, trace=trace)
+    for number, of_result in enumerate(_element_sets(results), start=1):
+        found = of_result | set_elements
+        seen = properties.of_monitor(found.get("monitor", ""))
+        outcome = program.run(found, seen, trace=trace)
         if outcome.fault is None:
-            given |= outcome.properties
+            seen |= outcome.properties
         faulted |= outcome.fault is not None
+        about = _about(found)
         if as_json:
-            print_json(_as_data(outcome), indent=None)
+            print_json(_as_data(outcome, about), indent=None)
         else:
-            _print(outcome, number)
+            _print(outcome, about, number)
     sys.exit(_FAULTED if faulted else 0)
+
+
+class _Properties:
+    """The properties of each monitor whose results are tried; what rules assign stays for the next result.
+
+    A file is that of one monitor: of the first that is asked for.
+    """
+
+    def __init__(self, file: Path | None, changes: Mapping[str, Value]) -> None:
+        self._file_of_next = {} if file is None else {"PropsFile": str(file)}
+        self._changes = changes
+        self._known: dict[Value, dict[str, Value]] = {}
+
+    def of_monitor(self, monitor: Value) -> dict[str, Value]:
+        """Those of a monitor by its name. Of what is none of ours only what the command line has is known."""
+        if monitor not in self._known:
+            self._known[monitor] = {**self._loaded(monitor), **self._changes}
+        return self._known[monitor]
+
+    def _loaded(self, monitor: Value) -> dict[str, Value]:
+        kind = next((kind for kind in Kind if kind == monitor), None)
+        if kind is None:
+            return {}
+        arguments, self._file_of_next = self._file_of_next, {}
+        try:
+            return seen_by_rules(props.load(kind, arguments=arguments, environ=os.environ))
+        except PropsError as error:
+            fail(str(error), NOT_VALID)
+
+
+def _about(elements: Mapping[str, Value]) -> About:
+    """What a monitor knows of a result besides its rules; what its elements do not have is not known."""
+    name, region, time_s = (elements.get(name, "") for name in ("identifier", "region", "time"))
+    level = next((it for it, number in LEVEL_NUMBERS.items() if number == elements.get("serviceLevel")), None)
+    return About(
+        agent=as_text(elements.get("monitor", "")),
+        at_us=as_int(time_s) * 1_000_000 or clock.own_us(),
+        level=level,
+        pair=Pair(as_text(name), as_text(region)) if name else None,
+        poll=as_text(elements.get("poll", "")),
+    )
 
 
 def _load(file: Path, *, as_json: bool) -> Program:
@@ -147,12 +215,13 @@ def _load(file: Path, *, as_json: bool) -> Program:
 
 
 def _errors_exit(error: RulesErrors, file: Path, *, as_json: bool) -> NoReturn:
-    if as_json:
-        print_json({"valid": False, "errors": _errors_as_data(error.errors)})
-    else:
-        click.echo(str(error))
-        say(f"{plural(len(error.errors), 'error')} in {file}")
-    sys.exit(1)
+    with while_read():
+        if as_json:
+            print_json({"valid": False, "errors": _errors_as_data(error.errors)})
+        else:
+            click.echo(str(error))
+            say(f"{plural(len(error.errors), 'error')} in {file}")
+    sys.exit(NOT_VALID)
 
 
 def _errors_as_data(errors: Iterable[RulesError]) -> list[dict[str, Any]]:
@@ -182,17 +251,17 @@ def _element_sets(file: str | None) -> Iterator[dict[str, Value]]:
         with click.open_file(file, "rb") as stream:
             data = stream.read(_RESULT_BYTES + 1)
         if len(data) > _RESULT_BYTES:
-            fail(f"{name}: larger than {_RESULT_BYTES} bytes")
+            fail(f"{name}: larger than {_RESULT_BYTES} bytes", NOT_VALID)
         for document in _documents(data.decode("utf-8", "strict")):
             yield from element_sets(document)
     except json.JSONDecodeError as error:
-        fail(f"{name}:{error.lineno}:{error.colno}: expected JSON: {error.msg}")
+        fail(f"{name}:{error.lineno}:{error.colno}: expected JSON: {error.msg}", NOT_VALID)
     except UnicodeDecodeError:
-        fail(f"{name}: not UTF-8")
+        fail(f"{name}: not UTF-8", NOT_VALID)
     except RecursionError:
-        fail(f"{name}: nested too deeply")
+        fail(f"{name}: nested too deeply", NOT_VALID)
     except ValueError as error:  # of DocumentError, and of a number with thousands of digits
-        fail(f"{name}: {error}")
+        fail(f"{name}: {error}", NOT_VALID)
 
 
 def _documents(text: str) -> Iterator[object]:
@@ -216,7 +285,7 @@ def _after_blanks(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _as_data(outcome: Outcome) -> dict[str, Any]:
+def _as_data(outcome: Outcome, about: About) -> dict[str, Any]:
     fault = outcome.fault
     return {
         "events": [
@@ -225,6 +294,7 @@ def _as_data(outcome: Outcome) -> dict[str, Any]:
                 "fields": dict(event.fields),
                 "details": dict(event.details),
                 "updates": sorted(event.update_on_dedup),
+                "row": _row(event, about),
             }
             for event in outcome.events
         ],
@@ -239,7 +309,12 @@ def _as_data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print(outcome: Outcome, number: int) -> None:
+def _row(event: RuleEvent, about: About) -> dict[str, Any]:
+    """The row of the table of alerts that an event makes."""
+    return inserted(about.occurrence(event).alert).as_data()
+
+
+def _print(outcome: Outcome, about: About, number: int) -> None:
     if number > 1:
         click.echo()
     for step in outcome.path:
@@ -254,22 +329,26 @@ def _print(outcome: Outcome, number: int) -> None:
     if outcome.discarded:
         click.echo("discarded: there is no alert")
     for event in outcome.events:
-        _print_event(event)
+        _print_event(event, about)
     if outcome.fault is not None:
         click.secho(f"stopped: {outcome.fault}", fg="red")
 
 
-def _print_event(event: RuleEvent) -> None:
+def _print_event(event: RuleEvent, about: About) -> None:
+    """The row, first what rules have set; what it says of the result anyway is not shown again."""
     click.echo(f"alert for {_shown(event.target)}:" if event.target else "alert:")
-    _print_values("  @", event.fields, event.update_on_dedup)
+    row = _row(event, about)
+    defaults = [name for name in COLUMNS if event.fields.get(name, "") == "" != row[name]]
+    stored = [name for name in event.fields if name in row and name not in defaults]
+    notes = dict.fromkeys(event.update_on_dedup, "  (updated)") | dict.fromkeys(defaults, "  (default)")
+    _print_values("  @", {name: row[name] for name in (*stored, *defaults)}, notes)
     _print_values("  detail ", event.details)
 
 
-def _print_values(prefix: str, values: Mapping[str, Value], updated: frozenset[str] = frozenset()) -> None:
+def _print_values(prefix: str, values: Mapping[str, Value], notes: Mapping[str, str] = _NO_NOTES) -> None:
     for name, value in values.items():
-        note = "  (updated)" if name in updated else ""
         shown = _quoted(value) if isinstance(value, str) else as_text(value)
-        click.echo(f"{prefix}{name} = {shown}{note}")
+        click.echo(f"{prefix}{name} = {shown}{notes.get(name, '')}")
 
 
 def _shown(text: str) -> str:

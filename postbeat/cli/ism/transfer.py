@@ -10,7 +10,16 @@ from typing import NoReturn, TypedDict, Unpack
 
 import click
 
-from postbeat.cli.common import errors_exit, fail, json_option, load, print_json, profile_argument, say
+from postbeat.cli.common import (
+    WRONG,
+    errors_exit,
+    fail,
+    json_option,
+    load,
+    print_json,
+    profile_argument,
+    say,
+)
 from postbeat.cli.render import plural
 from postbeat.elements import REGION_PATTERN
 from postbeat.ism.transfer import exporting, importing
@@ -20,7 +29,6 @@ from postbeat.ism.transfer.report import TransferError
 from postbeat.ism.transfer.rows import SIZE_LIMIT
 from postbeat.wholefiles import PRIVATE_MODE, write_text
 
-_WRONG = 2
 _LEFT_OUT = 1
 
 
@@ -102,7 +110,7 @@ def import_command(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to [default: stdout]."
 )
 @_force_option
-@errors_exit(_WRONG)
+@errors_exit()
 def export(profile: Path, form: str | None, output: Path | None, force: bool) -> None:
     """Writes PROFILE with the ISM's fields, in CSV or XML.
 
@@ -117,7 +125,7 @@ def export(profile: Path, form: str | None, output: Path | None, force: bool) ->
     try:
         made = exporting.write(loaded, profile.resolve().stem, chosen)
     except TooLarge as error:
-        fail(str(error), _WRONG)
+        fail(str(error), WRONG)
     if output is None:
         click.echo(made.text, nl=False)
     else:
@@ -138,16 +146,16 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(SIZE_LIMIT + 1)
     except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", _WRONG)
+        fail(f"cannot read {file}: {error.strerror}", WRONG)
 
 
 def _write(path: Path, text: str, *, force: bool, private: bool) -> None:
     try:
         write_text(path, text, force=force, mode=PRIVATE_MODE if private else None)
     except FileExistsError:
-        fail(f"{path} exists, and is left as it is; --force writes over it", _WRONG)
+        fail(f"{path} exists, and is left as it is; --force writes over it", WRONG)
     except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}", _WRONG)
+        fail(f"cannot write {path}: {error.strerror}", WRONG)
 
 
 def _tell(lines: Iterable[str], *, aside: bool) -> None:
@@ -175,4 +183,4 @@ def _faults_exit(error: TransferError, file: Path, *, as_json: bool) -> NoReturn
     else:
         click.echo("\n".join(map(str, error.faults)))
         say(f"{plural(len(error.faults), 'fault')} in {file}")
-    sys.exit(_WRONG)
+    sys.exit(WRONG)

@@ -1,0 +1,96 @@
+"""How commands end whose output nobody reads, or that are broken off by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import command, environment
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "p.yaml"
+    path.write_text("elements: [{name: a, type: smtp, server: 127.0.0.1, port: 1}]")
+    return path
+
+
+def unread(*arguments: str | Path) -> tuple[int, bytes]:
+    """The exit code of a command whose output nobody reads, and what it says of that."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            command(*arguments),
+            env=environment(),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            timeout=90,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("ism", "props", "--help"),
+        ("ism", "props", "smtp", "--explain"),
+        ("ism", "props", "--json"),
+        ("ism", "rules", "show", "smtp"),
+        ("key",),
+    ],
+    ids=" ".join,
+)
+def test_that_nobody_reads_on_is_no_failure_of_any_command(arguments: tuple[str, ...]) -> None:
+    assert unread(*arguments) == (0, b"")
+
+
+@pytest.mark.parametrize("what", [(), ("report", "--format", "json"), ("metrics", "--once")], ids=" ".join)
+def test_nor_is_it_where_output_is_kept_until_the_end(
+    redis_url: str, profile: Path, what: tuple[str, ...]
+) -> None:
+    code, said = unread(*what, "--redis", redis_url) if what else unread("check", "--json", profile)
+    assert (code, b"Exception" in said, b"Traceback" in said) == (0, False, False)
+
+
+def test_the_level_of_a_poll_is_told_and_a_fault_of_a_profile_too_where_nobody_reads(
+    profile: Path,
+) -> None:
+    assert [unread("probe", profile, "a", *more) for more in ((), ("--explain",), ("--json",))] == [
+        (2, b"")
+    ] * 3
+    profile.write_text("elements: 1")
+    code, _ = unread("check", profile)
+    assert code == 1
+
+
+@pytest.mark.parametrize("what", ["probe", "status", "report"])
+def test_what_is_broken_off_is_not_said_to_be_invalid_or_marginal(tmp_path: Path, what: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        port = silent.getsockname()[1]
+        profile = tmp_path / "p.yaml"
+        profile.write_text(
+            f"elements: [{{name: a, type: smtp, server: 127.0.0.1, port: {port}, timeout: 60}}]"
+        )
+        more = [profile, "a"] if what == "probe" else ["--redis", f"redis://127.0.0.1:{port}/0"]
+        with subprocess.Popen(
+            command(what, *more), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                asked, _ = silent.accept()
+                with asked:
+                    process.send_signal(signal.SIGINT)
+                    told = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    assert (process.returncode, *told) == (130, "", "Interrupted.\n")
