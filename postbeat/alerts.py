@@ -22,7 +22,7 @@ from postbeat.model import Level, Pair
 Value = str | int | float
 
 PROBLEM, RESOLUTION, INFORMATION = 1, 2, 13  # Types
-INDETERMINATE = 1  # the Severity of what names none
+INDETERMINATE = 1  # the Severity of what names none, where no level is known
 MANAGER = "Postbeat"
 
 TEXT_LIMIT = 4096  # characters of one text
@@ -34,6 +34,7 @@ _LATEST_S = 1 << 33  # of a time that rules set: the year 2242
 _FORM = 1  # of a packed row
 
 _LEVELS = (Level.GOOD, Level.GOOD, Level.UNKNOWN, Level.MARGINAL, Level.FAILED, Level.FAILED)
+_SEVERITIES = {Level.GOOD: 1, Level.UNKNOWN: 2, Level.MARGINAL: 3, Level.FAILED: 5}
 
 
 class Change(StrEnum):
@@ -161,7 +162,15 @@ _TIMES: Mapping[str, str] = {
     "StateChange": "state_change_us",
 }
 OURS = frozenset({"Tally", "StateChange", "InternalLast", "Element", "Region", "PollId", "Details"})
+COLUMNS = tuple(_COLUMNS)  # what rules are to set of a row
 _TYPED = frozenset(_COLUMNS) | frozenset(_TIMES) | OURS
+# The least and the most that a field which is a number may be; times are seconds since the epoch.
+BOUNDS: Mapping[str, tuple[int, int]] = {
+    "Severity": (0, len(_LEVELS) - 1),
+    "Type": (0, _TYPE_MOST),
+    "FirstOccurrence": (0, _LATEST_S),
+    "LastOccurrence": (0, _LATEST_S),
+}
 # The columns that rules can have updated. The Summary is taken over in any case, and is no news.
 _UPDATABLE = {name: it for name, it in _COLUMNS.items() if name not in ("Identifier", "Summary")}
 
@@ -178,23 +187,24 @@ def alert_of(
     at_us: int,
     pair: Pair | None = None,
     poll: str = "",
-    manager: str = MANAGER,
     agent: str = "",
+    level: Level | None = None,
 ) -> Alert:
     """The alert of the fields that rules have set. Total: what is missing or too large is mended.
 
     Without Node it is the element, without AlertKey the pair. Without Identifier it is Node, AlertKey,
-    AlertGroup, Type, Agent and Manager, one after another. Without Severity that is 1 (indeterminate),
-    without Type 0; without FirstOccurrence or LastOccurrence they are ``at_us``.
+    AlertGroup, Type, Agent and Manager, one after another. Without Severity that is the one of ``level``, the
+    level of the result (1 GOOD, 2 UNKNOWN, 3 MARGINAL, 5 FAILED; 1 without a result); without Type 0; without
+    FirstOccurrence or LastOccurrence they are ``at_us``. An empty text counts as none.
     """
     given = {name: _text(fields.get(name, ""), TEXT_LIMIT) for name in _TEXTS}
     node = given["Node"] or (pair.element if pair else "")
     key = given["AlertKey"] or (str(pair) if pair else "")
-    by = given["Manager"] or _text(manager, TEXT_LIMIT)
+    by = given["Manager"] or MANAGER
     of = given["Agent"] or _text(agent, TEXT_LIMIT)
-    type_ = _number(fields.get("Type", ""), 0, _TYPE_MOST, 0)
+    type_ = _number(fields, "Type", 0)
     own = _text(fields.get("Identifier", ""), TOTAL_LIMIT)
-    last_us = _time_us(fields.get("LastOccurrence", ""), at_us)
+    last_us = _time_us(fields, "LastOccurrence", at_us)
     others, left = _bounded(fields, _TYPED, TOTAL_LIMIT)
     return Alert(
         identifier=_identifier(own or f"{node}{key}{given['AlertGroup']}{type_}{of}{by}"),
@@ -203,10 +213,10 @@ def alert_of(
         agent=of,
         alert_group=given["AlertGroup"],
         alert_key=key,
-        severity=_number(fields.get("Severity", ""), 0, 5, INDETERMINATE),
+        severity=_number(fields, "Severity", INDETERMINATE if level is None else _SEVERITIES[level]),
         summary=given["Summary"],
         type=type_,
-        first_occurrence_us=_time_us(fields.get("FirstOccurrence", ""), last_us),
+        first_occurrence_us=_time_us(fields, "FirstOccurrence", last_us),
         last_occurrence_us=last_us,
         tally=1,
         state_change_us=at_us,
@@ -310,17 +320,18 @@ def _identifier(text: str) -> str:
     return f"{text[: IDENTIFIER_LIMIT - 65]}~{sha256(text.encode()).hexdigest()}"
 
 
-def _number(value: Value, least: int, most: int, default: int) -> int:
-    """The whole number of a value, held within its range; ``default`` where it is none."""
+def _number(fields: Mapping[str, Value], name: str, default: int) -> int:
+    """The whole number of a field, held within its bounds; ``default`` where it is none."""
+    value, (least, most) = fields.get(name, ""), BOUNDS[name]
     try:
         return min(max(int(float(value[:40] if isinstance(value, str) else value)), least), most)
     except (ValueError, OverflowError):
         return default
 
 
-def _time_us(value: Value, default_us: int) -> int:
-    """The moment of seconds since the epoch; 0 stands for none."""
-    return _number(value, 0, _LATEST_S, 0) * 1_000_000 or default_us
+def _time_us(fields: Mapping[str, Value], name: str, default_us: int) -> int:
+    """The moment of a field of seconds since the epoch; 0 stands for none."""
+    return _number(fields, name, 0) * 1_000_000 or default_us
 
 
 def _bounded(values: Mapping[str, Value], but: frozenset[str], left: int) -> tuple[dict[str, Value], int]:

@@ -24,6 +24,7 @@ from postbeat.model import Level, Phase
 from postbeat.profile import Profile
 from postbeat.results import Result
 from postbeat.store.alerts import AlertStore
+from postbeat.store.connecting import trouble_text
 from postbeat.store.following import Page, Place, ResultStream
 from postbeat.store.outbox import LeaseLostError
 
@@ -121,7 +122,7 @@ class Bridge:
             answer = self._lost()
         except _AWAY as error:
             if not self._away:
-                self.lane.tell("ERROR", f"Redis does not answer, results wait: {error}")
+                self.lane.tell("ERROR", f"{trouble_text(error)}; results wait")
             self._away = True
             return False
         if self._away:

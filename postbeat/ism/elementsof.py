@@ -40,15 +40,6 @@ class DocumentError(ValueError):
     """A document is none of the three; the message says where, and what was expected."""
 
 
-def elements_of_document(data: object) -> dict[str, Value]:
-    """The ISM's elements of a document: of a round trip those of its first part.
-
-    Raises:
-        DocumentError: it is no document of ours.
-    """
-    return next(element_sets(data))
-
-
 def element_sets(data: object) -> Iterator[dict[str, Value]]:
     """The ISM's elements of each result in a document, at least one: a round trip has several.
 

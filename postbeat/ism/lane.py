@@ -11,14 +11,42 @@ from postbeat.ism.datalog import Datalog
 from postbeat.ism.elements import Surroundings, of_result
 from postbeat.ism.logfile import LogFile
 from postbeat.ism.rules.loading import DEFAULTS, Reloader, load
-from postbeat.ism.rules.program import Outcome, Program
+from postbeat.ism.rules.program import Outcome, Program, RuleEvent
 from postbeat.ism.values import Value
-from postbeat.model import Kind, Pair, Phase
+from postbeat.model import Kind, Level, Pair, Phase
 from postbeat.results import Result
 
 FAULT_QUIET_US = 60_000_000  # a fault of the rules is told once in this time
 RUNNING, GOING_DOWN = "Running ...", "Going Down ..."
 WATCH_PHASE = "monitor"  # the $phase of what a monitor says of itself
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the events of a run are about: what their alerts have where rules set nothing.
+
+    ``level`` is that of the result, None where there is none; ``pair`` and ``poll`` are those of the result.
+    """
+
+    agent: str
+    at_us: int
+    level: Level | None
+    pair: Pair | None = None
+    poll: str = ""
+
+    def occurrence(self, event: RuleEvent) -> Occurrence:
+        """The alert of an event."""
+        target = {"Target": event.target} if event.target else {}
+        alert = alert_of(
+            {**target, **event.fields},
+            event.details,
+            at_us=self.at_us,
+            pair=self.pair,
+            poll=self.poll,
+            agent=self.agent,
+            level=self.level,
+        )
+        return Occurrence(alert, event.update_on_dedup | target.keys())
 
 
 @dataclass
@@ -59,7 +87,8 @@ class Lane:
             self.log.result(elements, result.at_us)
         if self.datalog is not None:
             self.datalog.append(result.poll.element, elements, result.at_us, key)
-        return self._occurrences(elements, {}, result.at_us, result.poll.pair, str(result.poll))
+        about = About(str(self.monitor), result.at_us, result.level, result.poll.pair, str(result.poll))
+        return self._occurrences(elements, {}, about)
 
     def watched(self, text: str, around: Surroundings, at_us: int) -> list[Occurrence]:
         """What the rules make of the monitor's own RUNNING or GOING_DOWN.
@@ -91,7 +120,8 @@ class Lane:
             "Severity": 1 if is_running else 5,
             "Type": 2 if is_running else 1,
         }
-        return self._occurrences(elements, fields, at_us, None, "")
+        level = Level.GOOD if is_running else Level.FAILED
+        return self._occurrences(elements, fields, About(str(self.monitor), at_us, level))
 
     def reopen(self) -> None:
         """Opens the log anew, as it may have been moved away."""
@@ -118,12 +148,7 @@ class Lane:
             self.log.write(level, text)
 
     def _occurrences(
-        self,
-        elements: Mapping[str, Value],
-        fields: Mapping[str, Value],
-        at_us: int,
-        pair: Pair | None,
-        poll: str,
+        self, elements: Mapping[str, Value], fields: Mapping[str, Value], about: About
     ) -> list[Occurrence]:
         """What the rules make of it; where they have a fault, what our own do."""
         outcome = self._run(self.rules.current, elements, fields)
@@ -132,15 +157,7 @@ class Lane:
             self._own = self._own or load(DEFAULTS[self.monitor])
             outcome = self._run(self._own, elements, fields)
         self.properties.update(outcome.properties)
-        agent = str(self.monitor)
-        occurrences: list[Occurrence] = []
-        for event in outcome.events:
-            target = {"Target": event.target} if event.target else {}
-            alert = alert_of(
-                {**target, **event.fields}, event.details, at_us=at_us, pair=pair, poll=poll, agent=agent
-            )
-            occurrences.append(Occurrence(alert, event.update_on_dedup | target.keys()))
-        return occurrences
+        return [about.occurrence(event) for event in outcome.events]
 
     def _run(self, rules: Program, elements: Mapping[str, Value], fields: Mapping[str, Value]) -> Outcome:
         outcome = rules.run(elements, self.properties, fields=fields)

@@ -6,10 +6,13 @@ this one has no arrow, and its levels are Good, Marginal and Failed. What reads 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from postbeat.classification import Classification, NeverFits
 from postbeat.elements import ITEM_LIMIT
+
+_ARROW = re.compile(r"->\s*[A-Za-z]+\s*\Z")
 
 
 def parse(text: str) -> Classification:
@@ -22,15 +25,30 @@ def parse(text: str) -> Classification:
 
 
 def text_of(classification: Classification) -> str:
-    """A classification as a statement, which :func:`parse` reads back."""
+    """A classification as a statement, which :func:`parse` reads back.
+
+    One on ``message`` keeps its arrow, as its texts are ours (:func:`is_of_a_profile`).
+    """
+    operands = [condition.operand for condition in classification.conditions]
     conditions = " and ".join(map(str, classification.conditions))
-    return f"{conditions} {classification.level.capitalize()}"
+    arrow = " ->" if "message" in operands else ""
+    return f"{conditions}{arrow} {classification.level.capitalize()}"
 
 
-def parse_all(text: str, unfit: Callable[[str, NeverFits], None] | None = None) -> tuple[Classification, ...]:
+def is_of_a_profile(statement: str) -> bool:
+    """Whether a statement has an arrow: then it was written for us, and its texts are ours."""
+    return _ARROW.search(statement) is not None
+
+
+def parse_all(
+    text: str,
+    unfit: Callable[[str, NeverFits], None] | None = None,
+    parse_one: Callable[[str], Classification] = parse,
+) -> tuple[Classification, ...]:
     """The classifications of a text in their order; each ends at a ``;`` outside quotes, or with its line.
 
     ``unfit`` takes statements that fit no result here, with the reason; without it they are errors, too.
+    ``parse_one`` makes the classification of one statement, as :func:`parse` does.
 
     Raises:
         ValueError: some are none, or they are too many; the message has a line for each, with its number.
@@ -41,7 +59,7 @@ def parse_all(text: str, unfit: Callable[[str, NeverFits], None] | None = None) 
     found, wrong = [], []
     for number, statement in enumerate(statements, 1):
         try:
-            found.append(parse(statement.strip()))
+            found.append(parse_one(statement.strip()))
         except ValueError as error:
             if unfit is not None and isinstance(error, NeverFits):
                 unfit(statement.strip(), error)

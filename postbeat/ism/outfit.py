@@ -10,12 +10,10 @@ from postbeat.ism.datalog import Datalog
 from postbeat.ism.datalogformat import Format, FormatError
 from postbeat.ism.lane import Lane
 from postbeat.ism.logfile import LogFile, LogFileError
-from postbeat.ism.properties import PROPERTIES
-from postbeat.ism.props import Resolved
+from postbeat.ism.props import Resolved, seen_by_rules
 from postbeat.ism.propsfile import PropsError
 from postbeat.ism.rules.errors import RulesErrors
 from postbeat.ism.rules.loading import DEFAULTS, Reloader
-from postbeat.ism.values import Value
 from postbeat.model import Kind, Phase
 
 OutfitErrors = (PropsError, RulesErrors, LogFileError, FormatError)
@@ -42,7 +40,7 @@ class _Part:
     def take(self, found: Found, rules: Reloader, log: LogFile | None, datalog: Datalog | None) -> None:
         """Has the lane use these from now on."""
         self.found = found
-        self.lane.properties = _values(found)
+        self.lane.properties = seen_by_rules(found)
         self.lane.rules, self.lane.log, self.lane.datalog = rules, log, datalog
 
 
@@ -65,7 +63,7 @@ class Outfit:
             monitor,
             _rules(monitor, found),
             report,
-            _values(found),
+            seen_by_rules(found),
             _log(monitor, found),
             self._datalog(found),
         )
@@ -83,7 +81,7 @@ class Outfit:
             PropsError, RulesErrors: properties or rules of that monitor are not valid.
         """
         found, own = load(), self.lane
-        rules, values = _rules(monitor, found), _values(found)
+        rules, values = _rules(monitor, found), seen_by_rules(found)
         lane = Lane(monitor, rules, self._report, values, own.log, own.datalog, phases)
         self._parts.append(_Part(lane, load, found))
 
@@ -133,11 +131,6 @@ def _text(found: Found, name: str) -> str:
 
 def _number(found: Found, name: str) -> int:
     return int(found[name].value)
-
-
-def _values(found: Found) -> dict[str, Value]:
-    """The properties as rules see them: all but the secret ones."""
-    return {name: it.value for name, it in found.items() if not PROPERTIES[name].secret}
 
 
 def _rules(monitor: Kind, found: Found) -> Reloader:

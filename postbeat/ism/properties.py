@@ -14,6 +14,7 @@ from enum import StrEnum
 from postbeat.ism.values import Value
 from postbeat.message import ORIGINATOR
 from postbeat.model import Kind
+from postbeat.settings import REDIS_URL_TAKES
 
 LEGACY_CIPHERS = "RC4:3DES:DES:+EXP"  # the page's default: of its time, and no OpenSSL of today has them
 
@@ -257,7 +258,7 @@ _SITE = (
         _STR,
         "",
         "The Redis of the site. Without it the monitor starts one of its own.",
-        "an address that begins with redis://, rediss:// or unix://",
+        REDIS_URL_TAKES,
         pattern=r"(?:rediss?|unix)://\S+",
         setting="redis_url",
         secret=True,

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from postbeat.ism.home import home_of, with_home
 from postbeat.ism.properties import ELSEWHERE, NAMES, PROPERTIES, Property, PropertyType, of_kind
 from postbeat.ism.propsfile import (
     FAULTS_LIMIT,
@@ -28,7 +29,6 @@ from postbeat.model import Kind
 from postbeat.settings import Settings
 from postbeat.tls import ciphers
 
-_HOMES = ("ISHOME", "ISMHOME")  # one product's editions call the same folder so
 _IN_BIN = ("SSLCertificateFile", "SSLKeyFile")
 PASSWORDS = ("SSLKeyPasswordFile", "SSLKeyPassword")  # where one source has both, the file is used
 
@@ -156,9 +156,8 @@ class _Resolving:
         self._arguments = arguments
         self._environ = environ
         self._file = file
-        self._home = next((environ[name] for name in _HOMES if environ.get(name)), "")
-        homes = {name: environ.get(name) or self._home for name in _HOMES if self._home}
-        self._variables = {**environ, **homes}
+        self._home = home_of(environ)
+        self._variables = with_home(environ)
 
     def found(self, it: Property) -> Resolved:
         """The value of a property; where it has a fault, the default."""
@@ -174,6 +173,8 @@ class _Resolving:
             if len(self.faults) >= FAULTS_LIMIT:
                 break
             name = NAMES.get(entry.name.casefold(), entry.name)
+            if name.casefold() in ELSEWHERE and not entry.value:
+                continue  # it says nothing, and so asks for nothing
             if name not in of_kind(self._kind):
                 self._fault(self._place, _strange(name, self._kind), entry.line)
             elif name == "PropsFile":
@@ -271,6 +272,11 @@ def _strange(name: str, kind: Kind) -> str:
     close = difflib.get_close_matches(name.casefold(), [one.casefold() for one in of_kind(kind)], 1)
     hint = f"; did you mean {NAMES[close[0]]}?" if close else f"; postbeat ism props {kind} lists them"
     return f"{name} is no property of {kind}{hint}"
+
+
+def seen_by_rules(resolved: Mapping[str, Resolved]) -> dict[str, Value]:
+    """The properties as rules see them, as ``%Name``: all but the secret ones."""
+    return {name: it.value for name, it in resolved.items() if not PROPERTIES[name].secret}
 
 
 def settings_of(resolved: Mapping[str, Resolved]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from postbeat.ism.rules import tree
+from postbeat.ism.rules import columns, tree
 from postbeat.ism.rules.errors import Place, RulesFaultError
 from postbeat.ism.rules.expressions import compile_arguments, compile_expression
 from postbeat.ism.rules.functions import FUNCTIONS
@@ -20,9 +20,10 @@ _Rows = Callable[[Machine], tuple[Value, ...] | list[Value]]
 
 def one(scope: Scope, target: tree.Target, value: Code) -> Act:
     """``target = value``. Fields and elements by a plain name are by far the most."""
-    run = value.run
     if isinstance(target, tree.Variable) and target.sign == "@":
-        scope.sets_field(target, target.name)
+        scope.assigns_field(target, target.name)
+        value = columns.fitting(scope, target, value)
+    run = value.run
     if isinstance(target, tree.Variable) and target.name != "*":
         name = target.name
         if target.sign == "@" and value.constant is not None:
@@ -100,10 +101,7 @@ def several(scope: Scope, node: tree.AssignList) -> tuple[Act, int]:
 
     What there is no result for becomes the empty text.
     """
-    for target in node.targets:
-        if isinstance(target, tree.Variable) and target.sign == "@":
-            scope.sets_field(target, target.name)
-    sets = [_set(scope, target) for target in node.targets]
+    sets = [_set_one_of_several(scope, target) for target in node.targets]
     rows, steps = _results(scope, node)
 
     def act(machine: Machine) -> None:
@@ -112,6 +110,15 @@ def several(scope: Scope, node: tree.AssignList) -> tuple[Act, int]:
             set_(machine, values[number] if number < len(values) else "")
 
     return act, 1 + steps + len(sets)
+
+
+def _set_one_of_several(scope: Scope, target: tree.Target) -> _Set:
+    set_ = _set(scope, target)
+    if not isinstance(target, tree.Variable) or target.sign != "@":
+        return set_
+    scope.assigns_field(target, target.name)
+    check = columns.checking(scope, target)
+    return set_ if check is None else lambda machine, value: set_(machine, check(value))
 
 
 def _results(scope: Scope, node: tree.AssignList) -> tuple[_Rows, int]:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from postbeat.ism.home import with_home
 from postbeat.ism.rules import tree
 from postbeat.ism.rules.compiling import Compiler
-from postbeat.ism.rules.errors import Limits, RulesErrors
+from postbeat.ism.rules.errors import Limits, RulesError, RulesErrors
 from postbeat.ism.rules.library import Library
 from postbeat.ism.rules.machine import Machine
 from postbeat.ism.rules.program import Program
@@ -34,12 +35,14 @@ def load(
 ) -> Program:
     """The program of a file and of all that it includes.
 
-    ``environ`` is what ``getenv`` and the paths of includes and tables see, ``now_s`` the clock of the
-    functions of time, in seconds since the epoch.
+    ``environ`` is what ``getenv`` and the paths of includes and tables see, with ``$ISHOME`` and
+    ``$ISMHOME`` for the same folder; ``now_s`` is the clock of the functions of time, in seconds since the
+    epoch.
 
     Raises:
         RulesErrors: a file cannot be read, or something is wrong with it; all that is wrong at once.
     """
+    environ = with_home(environ)
     library = Library(environ, limits)
     source = library.main(path)
     if source is None:
@@ -56,13 +59,24 @@ def load(
         lambda: _compiled(library, source, limits, traced=True)[0],
         machine,
         library.files,
-        library.in_order(scope.warnings),
+        [*_whole_warnings(source, scope), *library.in_order(scope.warnings)],
     )
+
+
+def _whole_warnings(source: tree.Source, scope: Scope) -> list[RulesError]:
+    """What is valid, and may not be meant, of the rules as a whole."""
+    if "Severity" in scope.assigned:
+        return []
+    text = (
+        "no statement sets @Severity of the alert itself: unless that is discarded, it is 5 where the result"
+        " is Failed, 3 Marginal, 2 Unknown and 1 Good"
+    )
+    return [RulesError(source.name, 0, 0, text)]
 
 
 def _compiled(library: Library, source: tree.Source, limits: Limits, *, traced: bool) -> tuple[Act, Scope]:
     library.start(Path(source.name))
-    scope = Scope(limits, incomplete=bool(library.errors))
+    scope = Scope(limits, source.name, incomplete=bool(library.errors))
     return Compiler(library, scope, traced=traced).file(source), scope
 
 

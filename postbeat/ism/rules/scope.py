@@ -71,19 +71,22 @@ NOTHING = constant("")  # stands for what was wrong
 class Scope:
     """Where the compiler is.
 
-    ``incomplete`` says that statements were passed over, so that what is not declared may have been.
+    ``main`` is the file that includes all others. ``incomplete`` says that statements were passed over, so
+    that what is not declared may have been.
     """
 
-    def __init__(self, limits: Limits, *, incomplete: bool) -> None:
+    def __init__(self, limits: Limits, main: str, *, incomplete: bool) -> None:
         self.limits = limits
+        self.main = main
         self.machine = Machine(environ={}, now_s=lambda: 0.0, hostname="", limits=limits)  # of constants
         self.incomplete = incomplete
-        self.file = ""
+        self.file = main
         self.errors: list[RulesError] = []
         self.warnings: list[RulesError] = []  # what is valid, but does nothing
         self.arrays: dict[str, Place] = {}
         self.tables: dict[str, LookupTable] = {}
         self.targets: dict[str, Place] = {}
+        self.assigned: set[str] = set()  # fields of the alert
         self.made: dict[tuple[object, str], Any] = {}  # of constants, by what made it
         self.loops: list[Loop] = []
         self.leaves = 0  # foreach and switch around
@@ -103,6 +106,19 @@ class Scope:
         if not self.incomplete:
             self.error(node, message)
 
+    def declare_hint(self, name: str, known: Iterable[str], advice: str) -> str:
+        """What may help where a name is not declared, as the end of a message."""
+        near = hint(name, known)
+        if near:
+            return near
+        wrapper = "; if another file includes this one, check that one" if self.file == self.main else ""
+        return f": {advice}{wrapper}"
+
+    def assigns_field(self, node: Node, name: str) -> None:
+        """Notes a field that the alert gets."""
+        self.assigned.add(name)
+        self.sets_field(node, name)
+
     def sets_field(self, node: Node, name: str) -> None:
         """Notes a field that rules cannot set, where they do."""
         if name in OURS:
@@ -114,8 +130,8 @@ class Scope:
         """Whether there is an array of this name; notes where there is not."""
         if name in self.arrays:
             return True
-        near = hint(name, self.arrays) or f": declare it with array {name} before the first statement"
-        self.undeclared(node, f"there is no array {name}{near}")
+        advice = f"declare it with array {name} before the first statement"
+        self.undeclared(node, f"there is no array {name}{self.declare_hint(name, self.arrays, advice)}")
         return False
 
     def loop(self, name: str) -> Loop | None:

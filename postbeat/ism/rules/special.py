@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from postbeat.ism.rules import nvp, tree
 from postbeat.ism.rules.machine import PARSED_PER_STEP, Machine
-from postbeat.ism.rules.scope import NOTHING, Code, Scope, hint
+from postbeat.ism.rules.scope import NOTHING, Code, Scope
 from postbeat.ism.rules.special_events import EVENTS
 from postbeat.ism.rules.special_form import Compile, Special
 from postbeat.ism.rules.tables import LookupTable
@@ -129,8 +129,8 @@ def table_of(scope: Scope, node: tree.Expression) -> LookupTable | None:
         scope.error(node, "expected the name of a table")
         return None
     if name not in scope.tables:
-        near = hint(name, scope.tables) or f": declare it with table {name} = ... before the first statement"
-        scope.undeclared(node, f"there is no table {name}{near}")
+        advice = f"declare it with table {name} = ... before the first statement"
+        scope.undeclared(node, f"there is no table {name}{scope.declare_hint(name, scope.tables, advice)}")
     return scope.tables.get(name)
 
 

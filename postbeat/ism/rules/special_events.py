@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from postbeat.ism.rules import tree
+from postbeat.ism.rules import columns, tree
 from postbeat.ism.rules.machine import Machine
-from postbeat.ism.rules.scope import NOTHING, Code, Run, Scope, hint
+from postbeat.ism.rules.scope import NOTHING, Code, Run, Scope
 from postbeat.ism.rules.special_form import Compile, Special
 from postbeat.ism.values import Value, as_text
 
@@ -20,9 +20,9 @@ def _target(scope: Scope, node: tree.Expression, function: str) -> str | None:
         return None
     if node.name in scope.targets:
         return node.name
-    message = f"there is no target {node.name}"
-    near = hint(node.name, scope.targets)
-    scope.undeclared(node, f"{message}{near or f': expected {node.name} = registertarget(...) before it'}")
+    advice = f"expected {node.name} = registertarget(...) before it"
+    near = scope.declare_hint(node.name, scope.targets, advice)
+    scope.undeclared(node, f"there is no target {node.name}{near}")
     return None
 
 
@@ -74,7 +74,7 @@ def _genevent(scope: Scope, call: tree.Call, compile_: Compile) -> Code:
             scope.error(field, "expected a @Field")
             continue
         scope.sets_field(field, field.name)
-        code = compile_(scope, value)
+        code = columns.fitting(scope, field, compile_(scope, value))
         nodes += code.nodes + 1
         fields.append((field.name, code.run))
     if name is None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-from postbeat.classification import Classification, NeverFits
+from postbeat.classification import Classification, Condition, NeverFits
 from postbeat.contradictions import why_unfit
 from postbeat.elements import AnyElement, Imap4Element, Pop3Element, SmtpElement
 from postbeat.ism import levels
@@ -18,9 +19,12 @@ from postbeat.ism.transfer.report import Effect
 from postbeat.model import Kind, Phase
 
 _FIELD = "servicelevels"
+_SENDS = "attempts > 0"  # only polls have attempts, and those of an smtp element are its sends
 _DOWNLOADED = "message successfully downloaded"  # the ISM's text of each message
 _SHOWN = 80  # characters of a statement in a note
 _ISM_LOGINS = ("standard", "apop")
+
+_Notes: TypeAlias = Sequence[tuple[Effect, str]]
 
 
 def settle(drafts: Sequence[Draft]) -> None:
@@ -31,7 +35,12 @@ def settle(drafts: Sequence[Draft]) -> None:
     for draft in sorted(drafts, key=lambda it: it.kind is not Kind.SMTP):  # their own rules come first
         if _FIELD not in draft.row.given:
             continue
-        judging = [(rule, it) for rule in _rules(draft) for it in _judges(draft, rule, senders)]
+        judging = []
+        for rule, notes in _rules(draft):
+            judges = _judges(draft, rule, senders)
+            for effect, text in notes if judges else ():  # of what is left out only that is said
+                _note(draft, effect, rule, text)
+            judging += [(rule, it) for it in judges]
         for rule, judge in judging:
             known = judge.values.setdefault(_FIELD, [])
             if isinstance(known, list) and (judge is draft or str(rule) not in known):
@@ -40,16 +49,58 @@ def settle(drafts: Sequence[Draft]) -> None:
             del draft.row.given[_FIELD]
 
 
-def _rules(draft: Draft) -> Sequence[Classification]:
+def _rules(draft: Draft) -> Sequence[tuple[Classification, _Notes]]:
+    """The rules of the statements of an element, each with what is to be known of it where it judges."""
+    notes: list[_Notes] = []
+
+    def parse_one(statement: str) -> Classification:
+        rule, of_it = _adapted(draft, statement)
+        notes.append(of_it)
+        return rule
+
     def unfit(statement: str, error: NeverFits) -> None:
         _note(draft, Effect.LEFT_OUT, statement, str(error))
 
     try:
-        return levels.parse_all(draft.text(_FIELD), unfit)
+        return list(zip(levels.parse_all(draft.text(_FIELD), unfit, parse_one), notes, strict=True))
     except ValueError as error:
         for message in str(error).splitlines():
             draft.fault(_FIELD, message)
         return ()
+
+
+def _adapted(draft: Draft, statement: str) -> tuple[Classification, _Notes]:
+    """The rule of a statement, with what is to be known of it.
+
+    One of the ISM on ``message`` was made for the ISM's texts, which are others.
+
+    Raises:
+        NeverFits: it would judge here what it did not in the ISM.
+        ValueError: it is no statement.
+    """
+    rule = levels.parse(statement)
+    others = [one for one in rule.conditions if one.operand == "message" and not _is_same_text(draft, one)]
+    if not others or levels.is_of_a_profile(statement):
+        return rule, ()
+    if any(one.operator.startswith("!") for one in others):
+        raise NeverFits("the texts of message are Postbeat's own, and would always differ")
+    notes = []
+    if draft.kind is Kind.SMTP and "read" in draft.values and Phase.READ in rule.phases:
+        try:
+            rule = Classification.parse(
+                f"{' and '.join(map(str, rule.conditions))} and {_SENDS} -> {rule.level}"
+            )
+        except ValueError as error:
+            raise NeverFits(f"with {_SENDS}, which keeps it to sends: {error}") from error
+        notes.append((Effect.CHANGES, f"{_SENDS} keeps it to sends: the ISM judged no messages by it"))
+    notes.append((Effect.REMARK, "the texts of message are Postbeat's own; fault and stage do not change"))
+    return rule, notes
+
+
+def _is_same_text(draft: Draft, condition: Condition) -> bool:
+    """Whether it asks for the text of a download, which the readers of both have."""
+    text = str(condition.value).casefold()
+    return draft.kind is not Kind.SMTP and "successfully" in text and text in _DOWNLOADED
 
 
 def _judges(draft: Draft, rule: Classification, senders: Mapping[object, Sequence[Draft]]) -> Sequence[Draft]:
@@ -98,8 +149,7 @@ def _other_meaning(draft: Draft, rule: Classification) -> str:
         text = str(condition.value).casefold()
         if is_smtp and condition.operand == "authentication" and text in _ISM_LOGINS:
             return "authentication is the authenticationtype here, such as PLAIN"
-        told = "successfully" in text and text in _DOWNLOADED
-        if not is_smtp and condition.operand == "message" and told:
+        if condition.operand == "message" and _is_same_text(draft, condition):
             return (
                 "no check has the message of a download, and a message that is not found is FAILED by itself"
             )
