@@ -19,6 +19,7 @@ from postbeat.delivery import Outcome
 from postbeat.model import (
     AuthenticationType,
     FaultCode,
+    Kind,
     Level,
     LoginType,
     Phase,
@@ -26,6 +27,7 @@ from postbeat.model import (
     Side,
     TlsVersion,
 )
+from postbeat.stages import of_faults
 
 LENGTH_LIMIT = 200  # characters of a rule, as it is given and as it is written out
 CONDITIONS_LIMIT = 8
@@ -113,7 +115,7 @@ OPERANDS: dict[str, Operand] = {
     "message": _text(_ALL, "the sentence that says what came of it", tells_failure=True),
     # A fault of ours never gets here: it is UNKNOWN whatever the rules say.
     "fault": _text(_ALL, "the code of the fault", tuple(FaultCode), tells_failure=True),
-    "stage": _text(_ALL, "the stage of the fault", tells_failure=True),
+    "stage": _text(_ALL, "the stage of the fault", of_faults(frozenset(Kind), _ALL), tells_failure=True),
     "side": _text(_ALL, "whose fault it was", (Side.REMOTE,), tells_failure=True),
     "consecutiveFailures": _number(_POLLED, "failed attempts of this poll in a row", tells_failure=True),
     "failureRetests": _number(_POLLED, "retests that the element asks for"),
@@ -233,11 +235,6 @@ class Classification:
         """The phases whose results have all of its operands."""
         return reduce(frozenset.intersection, (OPERANDS[one.operand].phases for one in self.conditions))
 
-    @property
-    def judges_failures(self) -> bool:
-        """Whether it names how a test failed, and so may decide the level of one that did."""
-        return any(OPERANDS[one.operand].tells_failure for one in self.conditions)
-
     def __str__(self) -> str:
         return f"{' and '.join(map(str, self.conditions))} -> {self.level}"
 
@@ -326,7 +323,8 @@ def _value(scanner: _Scanner, name: str, operand: Operand, operator: str) -> str
     text = re.sub(r"\\(.)", r"\1", quoted[1] or quoted[2] or "") if quoted else bare[0] if bare else ""
     known = {word.casefold() for word in operand.words}
     if known and operator not in _CONTAINS and text.casefold() not in known:
-        raise NeverFits(f"{name} is never {_shown(text)}{_hint(text, operand.words)}")
+        told = _hint(text, operand.words) or f": it is {listed(operand.words)}"
+        raise NeverFits(f"{name} is never {_shown(text)}{told}")
     if not text and operator in _CONTAINS:
         raise ValueError(f"every text contains an empty one: expected a value after {name} {operator}")
     return text
@@ -352,6 +350,12 @@ def _hint(text: str, known: Iterable[str]) -> str:
     names = {name.casefold(): str(name) for name in known}
     found = get_close_matches(text.casefold(), names, n=1)
     return f"; did you mean {names[found[0]]}?" if found else ""
+
+
+def listed(words: Iterable[object]) -> str:
+    """``true or false``, ``a, b or c``."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _shown(text: str) -> str:

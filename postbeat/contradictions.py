@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from ipaddress import ip_address
 
-from postbeat.classification import OPERANDS, Classification
+from postbeat import stages
+from postbeat.classification import OPERANDS, Classification, listed
 from postbeat.elements import AnyElement, Expectation, Imap4Element, SmtpElement
 from postbeat.model import (
     REVEALING_METHODS,
@@ -125,18 +126,22 @@ def why_unfit(element: AnyElement, level: Classification) -> str:
             return f"{name} is only known of {who}"
         if name == "consecutiveFailures" and not element.failureretests:
             return f"{name} is only known of tests that are repeated: set failureretests"
-        values = _all_values(element, name)
+        values = _all_values(element, name, phases & level.phases)
         if values and not any(_allows(level, name, value) for value in values):
             return f"it never fits, as {name} is {_listed(values)}"
     return ""
 
 
-def _all_values(element: AnyElement, operand: str) -> Sequence[str | int]:
-    """What an operand may be in results of an element; nothing where that is no closed list."""
+def _all_values(element: AnyElement, operand: str, phases: Set[Phase]) -> Sequence[str | int]:
+    """What an operand may be in results of these phases; nothing where that is no closed list."""
     if operand == "authentication":
         if element.kind is Kind.SMTP:
             return tuple(AuthenticationType)
         return [method for method in LoginType if method is not LoginType.APOP or element.kind is Kind.POP3]
+    if operand == "stage":
+        # What becomes of a message may be seen by a reader of either kind.
+        kinds = frozenset(Kind if element.kind is Kind.SMTP else {element.kind})
+        return stages.of_faults(kinds, phases)
     if operand == "lastServiceLevel":
         return range(4)
     if operand in ("attempts", "consecutiveFailures"):
@@ -153,8 +158,7 @@ def _listed(values: Sequence[str | int]) -> str:
     """``1 to 4``, ``1 or 2``, ``true or false``."""
     if isinstance(values, range) and len(values) > 2:
         return f"{values[0]} to {values[-1]}"
-    *most, last = map(str, values)
-    return f"{', '.join(most)} or {last}" if most else last
+    return listed(values)
 
 
 def _address_contradictions(element: AnyElement) -> dict[str, str]:

@@ -45,6 +45,7 @@ def test_the_next_mail_exchanger_takes_over_and_the_result_is_marginal(run: Run,
         assert f"refused while connecting to 127.0.0.2:{server.port}" in result.message
         assert result.decisive is not None
         assert result.decisive.host == "mx.plain.test"
+        assert result.decisive.stages[0].reply == "dead.plain.test mx.plain.test"
 
     run(test())
 

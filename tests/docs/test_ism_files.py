@@ -36,7 +36,7 @@ def sent(slot: int, level: int, total_s: float, message: str = "Message sent") -
 RESULTS = [
     ("10:00:00.412", sent(5958000, 1, 0.412)),
     ("10:05:05.300", sent(5958001, 2, 5.3)),
-    ("10:10:30.000", sent(5958002, 3, 30.0, "connect: timed out after 30 s")),
+    ("10:10:30.000", sent(5958002, 3, 30.0, "No answer within 30 s in stage connect")),
 ]
 
 

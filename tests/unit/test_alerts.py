@@ -59,9 +59,9 @@ def words(events: Sequence[AlertEvent]) -> list[str]:
 
 
 def test_what_rules_left_out_is_filled() -> None:
-    row = alert_of({"AlertGroup": "SMTP", "Type": 1}, at_us=AT_US, pair=MAIL, manager="Mine", agent="smtp")
-    assert (row.node, row.alert_key, row.manager, row.agent) == ("mail", "mail@lab", "Mine", "smtp")
-    assert row.identifier == "mailmail@labSMTP1smtpMine"
+    row = alert_of({"AlertGroup": "SMTP", "Type": 1}, at_us=AT_US, pair=MAIL, agent="smtp")
+    assert (row.node, row.alert_key, row.manager, row.agent) == ("mail", "mail@lab", "Postbeat", "smtp")
+    assert row.identifier == "mailmail@labSMTP1smtpPostbeat"
     assert (row.severity, row.type, row.tally, row.summary) == (1, 1, 1, "")
     assert row.first_occurrence_us == row.last_occurrence_us == row.state_change_us == AT_US
     assert (row.element, row.region) == ("mail", "lab")

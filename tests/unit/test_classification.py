@@ -13,9 +13,10 @@ from postbeat.classification import (
     OPERANDS,
     Classification,
     Condition,
+    NeverFits,
     OperandKind,
 )
-from postbeat.model import Level, Phase
+from postbeat.model import FaultCode, Level, Phase
 
 LEVELS = st.sampled_from([Level.GOOD, Level.MARGINAL, Level.FAILED])
 NUMBERS = st.integers(0, 10**14) | st.floats(0, 1e14)
@@ -157,7 +158,15 @@ def test_a_rule_is_written_out_in_one_way(text: str, written: str | None) -> Non
         ("status contains 5 -> GOOD", "contains is for texts, and status is a number"),
         ("message < 3 -> GOOD", "< is for numbers, and message is a text: use = != contains !contains"),
         ("outcome = delivred -> GOOD", "outcome is never 'delivred'; did you mean delivered?"),
-        ("side = LOCAL -> FAILED", "side is never 'LOCAL'"),
+        ("side = LOCAL -> FAILED", "side is never 'LOCAL': it is REMOTE"),
+        ("fault = time-out -> GOOD", "fault is never 'time-out'; did you mean timeout?"),
+        ("stage = helo -> MARGINAL", "stage is never 'helo'; did you mean ehlo?"),
+        (
+            "stage != xyz -> GOOD",
+            "stage is never 'xyz': it is token, mx, mta-sts, lookup, dane, connect, greeting, ehlo,"
+            " capability, starttls, tls, auth, login, enable, select, mail, rcpt, data, upload, find, fetch"
+            " or facts",
+        ),
         (
             'message contains "" -> GOOD',
             "every text contains an empty one: expected a value after message contains",
@@ -182,6 +191,13 @@ def test_a_rule_is_written_out_in_one_way(text: str, written: str | None) -> Non
 def test_what_is_no_rule_is_told_why(raw: object, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Classification.parse(raw)
+
+
+def test_a_fault_code_that_is_none_is_told_with_all_that_there_are() -> None:
+    with pytest.raises(NeverFits) as caught:
+        Classification.parse("fault = foo -> GOOD")
+    *most, last = FaultCode
+    assert str(caught.value) == f"fault is never 'foo': it is {', '.join(most)} or {last}"
 
 
 def test_a_rule_that_is_too_long_when_written_out_is_refused() -> None:

@@ -34,7 +34,8 @@ from tests.unit.some_results import AT_US, BOUNCED, CHECK, COPY, LATE, OVERDUE, 
 from tests.unit.test_codec import results
 from tests.unit.test_servicelevels import SENT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "ism-elements.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "ism-elements.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 # Table 3 of the page.
@@ -368,6 +369,27 @@ def test_the_document_has_every_element_and_says_the_same_of_it() -> None:
         for name, known in NAMES.items()
     ]
     assert shown == said
+
+
+STATUS_MESSAGES = TEXT.partition("\n## Status messages\n")[2].partition("\n## ")[0]
+SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "postbeat").rglob("*.py"))
+
+
+@pytest.mark.parametrize("shown", re.findall(r"^\| `([^`$]+)` \|", STATUS_MESSAGES, re.MULTILINE))
+def test_a_status_message_of_the_document_is_one_that_we_write(shown: str) -> None:
+    """Of a refusal the text before the reply is looked for: the two are put together elsewhere."""
+    made = r"\{[^\n]*?\}"
+    fixed = map(re.escape, re.split(r"<\w+>", shown.removesuffix(": <reply>")))
+    text = made.join(fixed).replace("messages", f"message{made}")
+    text = re.sub(r"^[A-Z]", lambda first: f"(?i:{first[0]})", text)
+    assert re.search(f"[\"']{text}", SOURCES)
+
+
+def test_the_faults_of_status_messages_are_faults() -> None:
+    rows = re.findall(r"^\| `[^$].*\|(.*)\|$", STATUS_MESSAGES, re.MULTILINE)
+    named = {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+    assert len(rows) > 20
+    assert {"timeout", "refused", "auth"} <= named <= set(FaultCode)
 
 
 def test_the_document_names_no_other_element() -> None:

@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 
 from postbeat import plain
 from postbeat.ism.elements import of_result
-from postbeat.ism.elementsof import DocumentError, element_sets, elements_of_document
+from postbeat.ism.elementsof import DocumentError, element_sets
 from postbeat.ism.values import Value
 from postbeat.model import AuthenticationType, Fault, FaultCode, Level, Pair, SecurityType, Side
 from postbeat.results import Attempt, Grading, Result, Service, Stage, TlsFacts
 from postbeat.roundtrip import RoundTrip
 from tests.unit.some_results import AT_US, BOUNCED, CHECK, COPY, LATE, OVERDUE, READ, SENT
 from tests.unit.test_codec import results
+
+
+def elements_of(document: object) -> dict[str, Value]:
+    """Those of a document of one result."""
+    (found,) = element_sets(document)
+    return found
+
 
 FAULT = Fault(Side.REMOTE, FaultCode.REPLY, "550 5.7.1 go away", "rcpt")
 REFUSED = replace(
@@ -71,7 +78,7 @@ def through_json(data: object) -> Any:
 def test_a_document_has_the_elements_of_its_result(result: Result) -> None:
     (found,) = element_sets(through_json(plain.result_as_data(result)))
     assert found == of_result(result)
-    assert elements_of_document(through_json(plain.result_as_data(result))) == found
+    assert elements_of(through_json(plain.result_as_data(result))) == found
 
 
 def test_a_retest_that_waited_does_not_move_the_beginning() -> None:
@@ -83,10 +90,10 @@ def test_a_retest_that_waited_does_not_move_the_beginning() -> None:
         at_us=began_us + second.total_us,
     )
     data = through_json(plain.result_as_data(retested))
-    assert elements_of_document(data)["startTime"] == AT_US // 1_000_000
+    assert elements_of(data)["startTime"] == AT_US // 1_000_000
     for attempt in data["attempts"]:  # as it was before attempts said when they began
         del attempt["startTime"]
-    assert elements_of_document(data)["startTime"] == AT_US // 1_000_000 + 60
+    assert elements_of(data)["startTime"] == AT_US // 1_000_000 + 60
 
 
 def test_a_certificate_that_never_expires_can_be_read_back() -> None:
@@ -94,18 +101,18 @@ def test_a_certificate_that_never_expires_can_be_read_back() -> None:
     first, second = REFUSED.attempts
     forever = TlsFacts("TLSv1.3", "AES", verified=True, expires_at_us=253_402_300_799_000_000)
     result = replace(REFUSED, attempts=(first, replace(second, tls=forever)))
-    assert elements_of_document(through_json(plain.result_as_data(result))) == of_result(result)
+    assert elements_of(through_json(plain.result_as_data(result))) == of_result(result)
 
 
 @pytest.mark.parametrize("result", RECORDED, ids=lambda result: f"{result.phase} {result.message[:12]}")
 def test_elements_that_were_printed_are_taken_as_they_are(result: Result) -> None:
     elements = of_result(result)
     assert list(element_sets(through_json(elements))) == [elements]
-    assert elements_of_document({f"${name}": value for name, value in elements.items()}) == elements
+    assert elements_of({f"${name}": value for name, value in elements.items()}) == elements
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    assert elements_of_document({"host": "mx", "uploadTime": None}) == {"host": "mx"}
+    assert elements_of({"host": "mx", "uploadTime": None}) == {"host": "mx"}
 
 
 @pytest.mark.parametrize("after", [None, LATE, COPY], ids=["nothing after", "late", "copy"])
@@ -125,7 +132,7 @@ def test_of_a_round_trip_each_result_has_its_own(after: Result | None) -> None:
 @given(results)
 def test_no_result_makes_another_error(result: Result) -> None:
     data = through_json(plain.result_as_data(result))
-    elements = elements_of_document(data)
+    elements = elements_of(data)
     assert elements["message" if result.message else "identifier"] == (result.message or result.poll.element)
 
 
@@ -158,11 +165,11 @@ def test_whatever_the_document_is_the_error_is_ours(data: Any, altered: dict[str
 )
 def test_what_is_wrong_with_a_document_is_said(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DocumentError) as caught:
-        elements_of_document(plain.result_as_data(REFUSED) | change)
+        elements_of(plain.result_as_data(REFUSED) | change)
     assert str(caught.value) == message
 
 
 def test_of_many_faults_the_first_are_said() -> None:
     with pytest.raises(DocumentError) as caught:
-        elements_of_document({"attempts": [{}] * 1000})
+        elements_of({"attempts": [{}] * 1000})
     assert str(caught.value).count("Field required") == 5

@@ -157,5 +157,5 @@ def test_the_statements_of_the_document_are_some() -> None:
     assert [text_of(one) for one in parse_all(block)] == [
         "totalTime > 5 Failed",
         "totalTime > 2 and status = 250 Marginal",
-        "message contains greylisted Good",
+        "message contains greylisted -> Good",
     ]

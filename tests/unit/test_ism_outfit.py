@@ -158,3 +158,20 @@ def test_trouble_of_a_datalog_is_told_in_the_log_of_its_monitor_alone(home: Path
         log = (home / "log" / f"{kind}.log").read_text()
         assert f"ERROR {kind}: cannot write the datalog" in log
         assert log.count("cannot write") == 1
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_wrapper_with_the_tables_of_all_monitors_is_the_rules_file_of_each(
+    home: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISHOME", str(home))
+    monkeypatch.delenv("ISMHOME", raising=False)
+    cases = [f'case "{it}": include "$ISMHOME/etc/rules/{it}.rules"\n' for it in Kind]
+    tables = 'table sites = {{"mail", "Berlin"}}\n'
+    (home / "etc/rules/objectserver.rules").write_text(f"{tables}switch ($monitor) {{\n{''.join(cases)}}}\n")
+    for it in Kind:
+        (home / f"etc/rules/{it}.rules").write_text(f'@Summary = "{it} in " + lookup($identifier, sites)\n')
+    props_of(home, kind).write_text('RulesFile : "$ISHOME/etc/rules/objectserver.rules"\n')
+    with of_installation(home, kind, []) as made:
+        (occurrence,) = made.lane.watched("hello", surroundings("mail"), 0)
+    assert occurrence.alert.summary == f"{kind} in Berlin"

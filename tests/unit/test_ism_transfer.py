@@ -26,6 +26,7 @@ from postbeat.ism.transfer.report import Effect, TransferError
 from postbeat.ism.transfer.rows import ELEMENT_LIMIT, SIZE_LIMIT
 from postbeat.ism.transfer.values import Plain, decoded, encoded, text_of, value_of
 from postbeat.ism.transfer.yamlform import profile_text
+from postbeat.model import Phase
 from postbeat.profile import Profile, ProfileError
 from tests.conftest import MANY
 from tests.unit.some_elements import lines, profile_elements, words
@@ -182,6 +183,65 @@ def test_a_statement_of_a_mailbox_on_messages_is_added_to_those_of_its_senders_o
     levels = {name: list(map(str, it.servicelevels)) for name, it in made.profile.elements.items()}
     assert levels == {"i": [], "a": [late, late, far], "b": [far, late]}
     assert not made.report.left_out
+
+
+MESSAGES = "monitor,identifier,server,username,password,email,servicelevels\n"
+
+
+def test_a_statement_on_the_message_of_a_send_judges_no_read() -> None:
+    made = imported(
+        f"{MESSAGES}smtp,a,h,,,p@b.c,message contains refused Failed\nimap4,i,h,p@b.c,env:P,,\n"
+        "smtp,alone,h,,,,message contains refused Failed\n"
+    )
+    levels = {name: it.servicelevels for name, it in made.profile.elements.items()}
+    assert [str(rule) for rule in levels["a"]] == ["message contains refused and attempts > 0 -> FAILED"]
+    assert levels["a"][0].phases.isdisjoint({Phase.READ, Phase.AFTER})
+    assert [str(rule) for rule in levels["alone"]] == ["message contains refused -> FAILED"]
+    remarks = {(note.lines, "Postbeat's own" in note.text) for note in made.report.of(Effect.REMARK)}
+    assert remarks == {((2,), True), ((4,), True)}
+    assert not made.report.left_out
+
+
+@pytest.mark.parametrize("kind", ["smtp", "imap4"])
+@pytest.mark.parametrize("operator", ["!=", "!contains"])
+def test_a_statement_that_any_text_but_the_ism_s_fits_is_left_out(kind: str, operator: str) -> None:
+    statements = f"message {operator} Success Failed; totalTime > 5 Failed"
+    made = imported(f"{MESSAGES}{kind},a,h,u,env:P,,{statements}\n")
+    assert [str(rule) for rule in made.profile.elements["a"].servicelevels] == ["totalTime > 5 -> FAILED"]
+    (note,) = made.report.of(Effect.LEFT_OUT)
+    assert note.text.startswith(f"message {operator} Success Failed: the texts of message are Postbeat's own")
+
+
+def test_a_statement_on_a_message_that_cannot_be_kept_to_sends_is_left_out() -> None:
+    conditions = "message contains refused" + " and identifier = a" * 7
+    made = imported(f"{MESSAGES}smtp,a,h,,,p@b.c,{conditions} Failed\nimap4,i,h,p@b.c,env:P,,\n")
+    assert made.profile.elements["a"].servicelevels == ()
+    (note,) = made.report.of(Effect.LEFT_OUT)
+    assert "expected at most 8 conditions" in note.text
+
+
+@pytest.mark.parametrize(
+    ("rows_", "why"),
+    [
+        ("smtp,a,h,,,p@b.c,message contains refused and attempts > 1 Failed", "it never fits"),
+        ("smtp,a,h,,,p@b.c,message contains refused and authentication = standard Failed", "PLAIN"),
+        ("imap4,o,h,o,env:P,,message contains late and hopCount > 3 Failed", "no smtp element has its own"),
+    ],
+)
+def test_of_a_statement_on_a_message_that_is_left_out_nothing_else_is_said(rows_: str, why: str) -> None:
+    made = imported(f"{MESSAGES}{rows_}\nimap4,i,h,p@b.c,env:P,,\n")
+    (note,) = (note for note in made.report.notes if "message contains" in note.text)
+    assert note.effect is Effect.LEFT_OUT
+    assert why in note.text
+
+
+def test_a_statement_with_an_arrow_is_a_profile_s_and_is_taken_as_it_is() -> None:
+    text = 'message !contains "sent" -> Failed'
+    made = imported(f"{MESSAGES}smtp,a,h,,,p@b.c,{text}\nimap4,i,h,p@b.c,env:P,,\n")
+    assert [str(rule) for rule in made.profile.elements["a"].servicelevels] == [
+        "message !contains sent -> FAILED"
+    ]
+    assert "Postbeat's own" not in "".join(note.text for note in made.report.notes)
 
 
 def test_profiles_that_differ_in_signs_only_are_different_groups() -> None:

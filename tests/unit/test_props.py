@@ -387,6 +387,13 @@ def test_the_two_homes_stand_for_each_other() -> None:
     assert (both["MailMessage"].value, both["RulesFile"].value) == ("/a/m", "/b/r")
 
 
+def test_an_ip_address_that_is_empty_asks_for_nothing() -> None:
+    assert resolved('IpAddress : ""\nOriginator : "x"')["Originator"].value == "x"
+    assert resolved("IPADDRESS :")["Originator"].source is Source.DEFAULT
+    (fault,) = faults('IpAddress : "$HOST"', environ={"HOST": ""})
+    assert "sourceaddress" in fault
+
+
 def test_a_relative_certificate_is_looked_for_where_the_monitors_ran(tmp_path: Path) -> None:
     folder = tmp_path / "platform" / "linux2x86" / "bin"
     folder.mkdir(parents=True)

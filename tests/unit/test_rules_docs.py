@@ -21,7 +21,7 @@ RESULT: dict[str, Value] = {
     "monitor": "smtp",
     "host": "mail.example.com",
     "serviceLevel": 3,
-    "message": "Connection refused",
+    "message": "The server refused the connection for now: 421 4.3.2 Try again later",
     "totalTime": 0.25,
     "status": 421,
 }

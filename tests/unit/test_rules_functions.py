@@ -34,7 +34,7 @@ from postbeat.ism.values import (
 from tests.conftest import MANY
 
 PAGE = Path("docs/rules-functions.md").read_text()
-MESSAGE = "Connection refused by mail.example.com port 25"
+MESSAGE = "The connection was refused while connecting to 192.0.2.25:25"
 NOW_S = 1_700_000_000.0  # Tuesday, 14 November 2023, 22:13:20 UTC
 LONG = 65_536
 

@@ -44,6 +44,9 @@ def value(folder: Path, expression: str, elements: Mapping[str, Value] | None = 
     return fields(folder, f"@A = {expression}", elements)["A"]
 
 
+ELSEWHERE = "; if another file includes this one, check that one"
+
+
 def wrong(folder: Path, text: str, /, **files: str) -> list[str]:
     """What is said of a text; the folder is left out."""
     with pytest.raises(RulesErrors) as raised:
@@ -185,14 +188,14 @@ def test_elements_of_one_run_are_not_there_in_the_next(folder: Path) -> None:
 
 def test_a_field_that_rules_cannot_set_is_warned_of(folder: Path) -> None:
     text = """T = registertarget("a")
-    @Tally = 1
+    @Severity = 5 @Tally = 1
     [@Region, @A] = scanformat($x, "%s %s")
     genevent(T, @Summary, @Tally, @PollId, 2)
     @B = @Tally
     """
     said = [str(warning).replace(f"{folder}/", "") for warning in program(folder, text).warnings]
     assert said == [
-        "x.rules:2:5: @Tally is set by Postbeat: what rules give it is not taken",
+        "x.rules:2:19: @Tally is set by Postbeat: what rules give it is not taken",
         "x.rules:3:6: @Region is set by Postbeat: what rules give it is not taken",
         "x.rules:4:35: @PollId is set by Postbeat: what rules give it is not taken",
     ]
@@ -601,7 +604,7 @@ def test_a_fault_of_a_run_is_told_with_its_place_and_there_are_no_events(
         ("foreach (e in @A) { }", ["1:15: foreach goes over an array, over $elements, or over $*"]),
         (
             "foreach (e in a) { }",
-            ["1:15: there is no array a: declare it with array a before the first statement"],
+            [f"1:15: there is no array a: declare it with array a before the first statement{ELSEWHERE}"],
         ),
         ("include a", ["1:9: expected a text in quotes, got a"]),
         (
@@ -628,11 +631,17 @@ def test_a_fault_of_a_run_is_told_with_its_place_and_there_are_no_events(
         ),
         ("[@A] = 1", ["1:8: [...] = takes what lookup or scanformat gives"]),
         ('[@A] = lookup("a")', ["1:8: lookup takes 2 arguments, got 1"]),
-        ("a[1] = 2", ["1:1: there is no array a: declare it with array a before the first statement"]),
+        (
+            "a[1] = 2",
+            [f"1:1: there is no array a: declare it with array a before the first statement{ELSEWHERE}"],
+        ),
         ("array hosts\n@A = host[1]", ["2:6: there is no array host; did you mean hosts?"]),
         (
             '@A = lookup("a", t)',
-            ["1:18: there is no table t: declare it with table t = ... before the first statement"],
+            [
+                "1:18: there is no table t: declare it with table t = ... before the first statement"
+                + ELSEWHERE
+            ],
         ),
         ('@A = lookup("a", $t)', ["1:18: expected the name of a table"]),
         ("array a\n@A = a", ["2:6: a is an array: expected a[key]"]),
@@ -658,7 +667,10 @@ def test_a_fault_of_a_run_is_told_with_its_place_and_there_are_no_events(
             '@A = nvp_add(@E, "a")',
             ["1:6: nvp_add takes $*, or a text of pairs and then name, value, name, value, ..."],
         ),
-        ("settarget(Old)", ["1:11: there is no target Old: expected Old = registertarget(...) before it"]),
+        (
+            "settarget(Old)",
+            [f"1:11: there is no target Old: expected Old = registertarget(...) before it{ELSEWHERE}"],
+        ),
         ('T = registertarget("a")\ngenevent(T, @A)', ["2:1: genevent takes at least 3 arguments, got 2"]),
         (
             'T = registertarget("a")\ngenevent(T, @A, 1, @B)',
@@ -796,6 +808,43 @@ def test_a_byte_order_mark_and_dos_lines_are_allowed(folder: Path) -> None:
     path = folder / "x.rules"
     path.write_bytes(b"\xef\xbb\xbf# first\r\n@A = 1\r\n@B = 2\r\n")
     assert load(path).run({}).events[0].fields == {"A": 1, "B": 2}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"ISHOME": "one"}, ("one", "one")),
+        ({"ISMHOME": "two"}, ("two", "two")),
+        ({"ISHOME": "one", "ISMHOME": "two"}, ("one", "two")),
+        ({"ISHOME": "one", "ISMHOME": ""}, ("one", "one")),
+    ],
+)
+def test_the_two_homes_of_the_ism_stand_for_each_other(
+    folder: Path, environ: dict[str, str], expected: tuple[str, str]
+) -> None:
+    for home in ("one", "two"):
+        (folder / home).mkdir()
+        (folder / home / "more.rules").write_text(f'@Included = @Included + "{home} "')
+        (folder / home / "words.tab").write_text(f"key\t{home}\n")
+    path = folder / "x.rules"
+    path.write_text(
+        'table first = "$ISHOME/words.tab"\ntable second = "${ISMHOME}/words.tab"\n'
+        'include "$ISHOME/more.rules"\ninclude "${ISMHOME}/more.rules"\n'
+        '@Table = lookup("key", first) + " " + lookup("key", second) + " "\n'
+        '@Variables = getenv("ISHOME") + " " + getenv("ISMHOME") + " "\n'
+    )
+    both = " ".join(expected) + " "
+    found = load(path, environ=environ).run({}).events[0].fields
+    assert found == {"Included": both, "Table": both, "Variables": both}
+
+
+def test_what_an_included_file_does_not_declare_is_not_looked_for_in_another(folder: Path) -> None:
+    statement = "@A = lookup($host, sites)"
+    (alone,) = wrong(folder, statement)
+    assert alone.endswith(ELSEWHERE)
+    (included,) = wrong(folder, 'include "part.rules"', **{"part.rules": statement})
+    assert ELSEWHERE not in included
+    assert "there is no table sites" in included
 
 
 def test_a_reload_takes_a_valid_file_and_keeps_the_old_one_where_it_is_not(folder: Path) -> None:

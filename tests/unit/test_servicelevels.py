@@ -221,7 +221,7 @@ FIGURES = [
 FAILURES = [
     "side = REMOTE -> GOOD",
     "message contains e -> GOOD",
-    "stage != x -> GOOD",
+    "stage != lookup -> GOOD",
     "status >= 0 -> GOOD",
 ]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,52 @@ def test_who_needs_redis_is_told_how_to_name_it() -> None:
     assert settings.load({"POSTBEAT_REDIS_URL": url}).needed_redis_url() == url
     with pytest.raises(SettingsError, match="set POSTBEAT_REDIS_URL or give --redis"):
         settings.load({}).needed_redis_url()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis.example.com:6379/0",
+        "redis://127.0.0.1",
+        "redis://[::1]:6379/3",
+        "redis://probe:a%2Fb%23c%3Fd%40e@127.0.0.1:6379/0",
+        "redis://127.0.0.1:6379/0?socket_timeout=3",
+        "rediss://:word@redis.example.com/0?ssl_cert_reqs=none",
+        "unix:///run/redis/redis.sock?db=1",
+        "unix://:word@/run/redis/redis.sock",
+    ],
+)
+def test_every_address_of_a_redis_is_taken(url: str) -> None:
+    assert settings.load({}, redis_url=url).needed_redis_url() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "hunter2.example.com:6379",
+        "http://hunter2/",
+        "redis://127.0.0.1:hunter2/0",
+        "redis://127.0.0.1:6379/hunter2",
+        "redis://127.0.0.1:6379/0?db=hunter2",
+        "redis://127.0.0.1:6379/0?hunter2=1",
+        "redis://127.0.0.1:99999/0?name=hunter2",
+        "rediss://127.0.0.1/0?ssl_cert_reqs=hunter2",
+        "unix://hunter2/redis.sock",
+        "unix://:hunter2@",
+        # A password that is not encoded: what is left of it may look like a host and its port.
+        *(f"redis://:hunter2{sign}more@127.0.0.1:6379/0" for sign in "/#?"),
+        *(f"redis://:12{sign}hunter2@127.0.0.1:6379/0" for sign in "/#?"),
+        *(f"redis://probe:12{sign}hunter2@127.0.0.1:6379/0" for sign in "/#?"),
+        "redis://probe:12?word=hunter2@127.0.0.1:6379/0",
+    ],
+)
+def test_what_is_no_address_of_a_redis_is_said_and_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({"POSTBEAT_REDIS_URL": url})
+    assert str(caught.value).startswith("--redis / POSTBEAT_REDIS_URL: expected redis://host:6379/0, ")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_settings_do_not_show_the_address_of_the_redis() -> None:
+    assert "hunter2" not in repr(settings.load({}, redis_url="redis://:hunter2@127.0.0.1:6379/0"))
