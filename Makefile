@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 PACKAGES := postbeat workers beat_schedule tests benchmarks docs
 ARGS ?=
 PYTEST_ARGS ?=
-# What measures no times; all other tests do, and have the machine to themselves.
-SIDE_BY_SIDE := $(addprefix tests/,unit wire beat benchmarks cli deploy dns docs embedded ism redis sinks web) \
-	$(foreach name,bounces independent_clients logins matrix messages negative no_secrets outcomes round_trips \
-	transport_security,tests/e2e/test_$(name).py)
+# What measures no times; all other tests do, and have the machine to themselves. What is slow begins first, so that no
+# process is left with it alone.
+SIDE_BY_SIDE := $(foreach name,outcomes independent_clients round_trips transport_security matrix messages bounces \
+	negative no_secrets logins,tests/e2e/test_$(name).py) \
+	$(addprefix tests/,benchmarks web ism cli deploy dns embedded docs redis sinks beat unit wire)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
@@ -26,7 +27,7 @@ test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the serve
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(SIDE_BY_SIDE)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(SIDE_BY_SIDE)
 	$(BIN)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
 endif
 
