@@ -51,7 +51,7 @@ def target_of(text: str) -> Target:
     Raises:
         ValueError: it is none.
     """
-    if _ABSOLUTE.fullmatch(text):
+    if _ABSOLUTE.fullmatch(text) and Path(text).name:  # the root by another name is no file either
         return Target(path=Path(text))
     kind, _, rest = text.partition(":")
     if kind == "unix" and _ABSOLUTE.fullmatch(rest) and len(rest.encode()) <= _SOCKET_LIMIT:

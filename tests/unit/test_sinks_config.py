@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postbeat.cli import main
@@ -154,6 +154,8 @@ def test_lines_go_to_a_file_or_a_socket(text: str, target: Target) -> None:
 
 
 @given(st.text(max_size=30) | st.builds("{}{}".format, st.sampled_from(["tcp://", "unix:/", "/"]), st.text()))
+@example("/.")
+@example("/./")
 def test_any_text_is_a_target_that_reads_back_or_none(text: str) -> None:
     try:
         target = target_of(text)
