@@ -16,7 +16,7 @@ from postbeat.store.facts import BeatFacts, RegionFacts, Waits, WorkerFacts
 from postbeat.store.measures import Measures, Message
 from postbeat.store.summary import ElementFacts, ElementVerdict, PairSummary
 from postbeat.store.view import MailboxState
-from postbeat.verdict import Verdict, concerned
+from postbeat.verdict import Verdict
 
 STAGES = {
     "lookupTime": "lookup",
@@ -180,11 +180,9 @@ def _elements(families: Families, site: Site) -> None:
     active = {facts.name for facts in site.profile.values() if facts.active and facts.poll is not None}
     for element in sorted(active | set(site.verdicts)):
         known = site.verdicts.get(element)
-        verdict, levels = (known.verdict, known.regions) if known is not None else (Verdict.UNKNOWN, {})
+        verdict = known.verdict if known is not None else Verdict.UNKNOWN
         families.put_states(names.VERDICT, _VERDICTS, verdict.value, element)
-        explained = bool(levels) and all(
-            site.in_maintenance(Pair(element, region)) for region in concerned(levels)
-        )
+        explained = known is not None and bool(known.regions) and known.is_covered(site.in_maintenance)
         families.put(names.VERDICT_MAINTENANCE, int(explained), element)
         facts = site.profile.get(element)
         if facts is not None:

@@ -67,8 +67,10 @@ class ElementVerdict:
 
     def is_excused(self, in_maintenance: Callable[[Pair], bool]) -> bool:
         """Whether it is not GOOD, and what is wrong is all in regions that are in maintenance."""
-        if self.verdict is Verdict.GOOD:
-            return False
+        return self.verdict is not Verdict.GOOD and self.is_covered(in_maintenance)
+
+    def is_covered(self, in_maintenance: Callable[[Pair], bool]) -> bool:
+        """Whether each region that the verdict is about is in maintenance."""
         return all(in_maintenance(Pair(self.element, region)) for region in concerned(self.regions))
 
 
