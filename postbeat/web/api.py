@@ -240,21 +240,15 @@ def maintenance(ask: Ask) -> models.Windows:
 def announce(ask: Ask) -> models.Window:
     """Announces a window."""
     body: MaintenanceBody = ask.body
-    from_us = ask.site.now_us() if body.start is None else int(body.start * 1e6)
-    made = ask.site.maintenance.add(
-        body.element,
-        body.region,
-        from_us=from_us,
-        to_us=from_us + body.seconds * 1_000_000,
-        why=body.why,
-        by=ask.identity.name,
-    )
+    from_us = None if body.start is None else int(body.start * 1e6)
+    by = ask.identity.name
+    made = ask.site.announce(body.element, body.region, from_us, body.seconds, why=body.why, by=by)
     return conversions.window(made)
 
 
 def end(ask: Ask) -> models.Windows:
     """Ends a window now."""
-    if ask.site.maintenance.end(ask.path["id"], ask.site.now_us()) is None:
+    if ask.site.end(ask.path["id"]) is None:
         raise ProblemError(404, "there is no such window of maintenance")
     return maintenance(ask)
 

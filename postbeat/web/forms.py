@@ -115,25 +115,19 @@ class Forms:
         except ValidationError as error:
             raise invalid(error, "form") from error
 
-        def add() -> None:
-            from_us = self._site.now_us()
-            self._site.maintenance.add(
-                wanted.element,
-                wanted.region,
-                from_us=from_us,
-                to_us=from_us + wanted.seconds * 1_000_000,
-                why=wanted.why,
-                by=request.state.identity.name,
+        by = request.state.identity.name
+        await self._stores.ask(
+            lambda: self._site.announce(
+                wanted.element, wanted.region, None, wanted.seconds, why=wanted.why, by=by
             )
-
-        await self._stores.ask(add)
+        )
         return RedirectResponse("/maintenance", 303)
 
     async def end(self, request: Request) -> Response:
         """Ends a window of maintenance now."""
         await self._operators(request)
         name = request.path_params["id"]
-        await self._stores.ask(lambda: self._site.maintenance.end(name, self._site.now_us()))
+        await self._stores.ask(lambda: self._site.end(name))
         return RedirectResponse("/maintenance", 303)
 
     async def _form(self, request: Request) -> FormData:

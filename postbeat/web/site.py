@@ -21,7 +21,7 @@ from postbeat.rollup import Rollup
 from postbeat.slo import Slo, slo_of
 from postbeat.store.facts import FactsView, RegionFacts, WorkerFacts
 from postbeat.store.history import History
-from postbeat.store.maintenance import Calendar, MaintenanceStore
+from postbeat.store.maintenance import AdHoc, Calendar, MaintenanceStore
 from postbeat.store.summary import ElementFacts
 from postbeat.store.view import MailboxState, PairState, ViewStore
 from postbeat.web.rows import Board, Row, board
@@ -157,6 +157,7 @@ class Site:
         self._took_s = 0.0
         self._refreshing = threading.Lock()
         self._pool = ThreadPoolExecutor(1)
+        self._changes = 0
         self._board: tuple[float, Board] | None = None
         self._public: dict[str, tuple[float, PublicGroup]] = {}
         self._profile: tuple[float, Mapping[str, ElementFacts]] | None = None
@@ -186,7 +187,7 @@ class Site:
         oldest_s = STALE_S if self._took_s > QUICK_S else BOARD_S
         age_s = oldest_s if known is None else self._clock() - known[0]
         if known is None or age_s >= oldest_s:
-            return self._shared.get("board", self._newer_board)
+            return self._shared.get(f"board {self._changes}", self._newer_board)
         if age_s >= BOARD_S and self._refreshing.acquire(blocking=False):
             try:
                 self._pool.submit(self._refresh)
@@ -196,14 +197,14 @@ class Site:
 
     def _refresh(self) -> None:
         try:
-            self._shared.get("board", self._newer_board)
+            self._shared.get(f"board {self._changes}", self._newer_board)
         except RedisError:
             return  # whoever asks when it is too old is told
         finally:
             self._refreshing.release()
 
     def _newer_board(self) -> Board:
-        now_s, known = self._clock(), self._board
+        now_s, known, changes = self._clock(), self._board, self._changes
         if known is not None and now_s - known[0] < BOARD_S:  # another made it a moment ago
             return known[1]
         if self._profile is None or now_s - self._profile[0] >= PROFILE_S:
@@ -212,7 +213,8 @@ class Site:
         silent_since_us = self.silent_since_us(at_us)
         rows, verdicts = self.view.overview_by_element(), self.view.verdicts()
         made = board(rows, verdicts, self._profile[1], at_us, silent_since_us, self.calendar)
-        self._board = now_s, made
+        if changes == self._changes:
+            self._board = now_s, made
         self._took_s = self._clock() - now_s
         return made
 
@@ -220,6 +222,32 @@ class Site:
         """The maintenance of these elements, announced by hand or in the profile; None has left that."""
         windows = {name: one.maintenance if one else () for name, one in facts.items()}
         return self.maintenance.calendar(windows)
+
+    def announce(
+        self, element: str, region: str, from_us: int | None, seconds: float, why: str, by: str
+    ) -> AdHoc:
+        """Announces maintenance, from now on where there is no ``from_us``. Whoever looks next sees it.
+
+        Raises:
+            ValueError: as ``MaintenanceStore.add`` does.
+        """
+        begin_us = self.now_us() if from_us is None else from_us
+        end_us = begin_us + int(seconds * 1e6)
+        made = self.maintenance.add(element, region, from_us=begin_us, to_us=end_us, why=why, by=by)
+        self._changed()
+        return made
+
+    def end(self, window: str) -> AdHoc | None:
+        """Ends announced maintenance now; None where there is no window of this id."""
+        ended = self.maintenance.end(window, self.now_us())
+        self._changed()
+        return ended
+
+    def _changed(self) -> None:
+        """Has what is kept for a while made anew, also what is just being made."""
+        self._changes += 1
+        self._board = None
+        self._public.clear()
 
     def standing(self, name: str, region: str | None = None) -> Standing | None:
         """What is known of an element (in one region); None where there is no such element."""
@@ -287,7 +315,7 @@ class Site:
         """A group for everybody; at most PUBLIC_S old, whoever asks how often."""
         known = self._public.get(group)
         if known is None or self._clock() - known[0] >= PUBLIC_S:
-            return self._shared.get(f"group {group}", lambda: self._made_public(group))
+            return self._shared.get(f"group {group} {self._changes}", lambda: self._made_public(group))
         return known[1]
 
     def rollup(
@@ -322,7 +350,7 @@ class Site:
             return self.history.series([], from_us, to_us, step=step)
 
     def _made_public(self, group: str) -> PublicGroup:
-        now_s, everything = self._clock(), self.board()
+        changes, now_s, everything = self._changes, self._clock(), self.board()
         rows = [row for row in everything.rows if row.group == group][:MOST_PUBLIC]
         calendar, at_us = self.calendar({row.element: row.facts for row in rows}), self.now_us()
         made = []
@@ -331,7 +359,8 @@ class Site:
             announced = all(calendar.covers(pair, at_us) for pair in pairs)
             made.append(Public(row, self._days(pairs, calendar, at_us), announced))
         found = PublicGroup(made, at_us, everything.silent_since_us)
-        self._public[group] = now_s, found
+        if changes == self._changes:
+            self._public[group] = now_s, found
         return found
 
     def _days(self, pairs: Sequence[Pair], calendar: Calendar, to_us: int) -> Series:

@@ -15,6 +15,7 @@ from postbeat.profile import Profile
 from postbeat.store.maintenance import MaintenanceStore
 from postbeat.web.settings import WebSettings
 from postbeat.windows import Window
+from tests.web.conftest import PASSWORD, People
 from tests.web.filling import DAY_US, MAIL, Filling, now_us
 from tests.web.serving import Client, served
 from tests.web.test_pages import rows
@@ -84,6 +85,37 @@ def test_a_status_page_does_not_call_maintenance_an_outage(redis_url: str) -> No
     announce(redis_url, "sick", "*")
     with page(redis_url) as client:
         assert "All of it is in maintenance." in client.get("/status/other").text
+
+
+@pytest.mark.usefixtures("filling")
+@pytest.mark.parametrize("way", ["page", "API"])
+def test_maintenance_announced_or_ended_here_shows_at_once_wherever_one_looks(
+    redis_url: str, people: People, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("postbeat.web.site.BOARD_S", 3600.0)  # who looks again sees what was seen before
+    monkeypatch.setattr("postbeat.web.site.PUBLIC_S", 3600.0)
+    wanted = {"element": "sick", "region": "*", "seconds": "3600", "why": "new disks"}
+    with served(WebSettings(redis_url=redis_url, users=str(people.file), public_groups=("other",))) as server:
+        client = Client(server.port, people.operator_token if way == "API" else "")
+        if way == "page":
+            assert client.log_in("otto", PASSWORD).status == 303
+            wanted["csrf"] = client.csrf("/maintenance")
+        assert "Something does not work." in client.get("/status/other").text
+        assert rows(client.get("/?verdict=FAILED").text) == ["sick"]
+        if way == "API":
+            assert client.post_json("/api/v1/maintenance", wanted | {"seconds": 3600}).status == 201
+        else:
+            assert client.post_form("/maintenance", wanted).status == 303
+        assert rows(client.get("/?verdict=FAILED").text) == []
+        assert rows(client.get("/?verdict=MAINTENANCE").text) == ["planned", "sick"]
+        assert "All of it is in maintenance." in client.get("/status/other").text
+        (window,) = client.get("/api/v1/maintenance").data["windows"]
+        if way == "API":
+            assert client.ask("DELETE", f"/api/v1/maintenance/{window['id']}").status == 200
+        else:
+            assert client.post_form(f"/maintenance/{window['id']}/end", wanted).status == 303
+        assert rows(client.get("/?verdict=FAILED").text) == ["sick"]
+        assert "Something does not work." in client.get("/status/other").text
 
 
 @pytest.mark.usefixtures("filling")
