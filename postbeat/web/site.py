@@ -224,7 +224,7 @@ class Site:
         return self.maintenance.calendar(windows)
 
     def announce(
-        self, element: str, region: str, from_us: int | None, seconds: float, why: str, by: str
+        self, element: str, region: str, from_us: int | None, seconds: int, why: str, by: str
     ) -> AdHoc:
         """Announces maintenance, from now on where there is no ``from_us``. Whoever looks next sees it.
 
@@ -232,7 +232,7 @@ class Site:
             ValueError: as ``MaintenanceStore.add`` does.
         """
         begin_us = self.now_us() if from_us is None else from_us
-        end_us = begin_us + int(seconds * 1e6)
+        end_us = begin_us + seconds * 1_000_000
         made = self.maintenance.add(element, region, from_us=begin_us, to_us=end_us, why=why, by=by)
         self._changed()
         return made
@@ -240,7 +240,8 @@ class Site:
     def end(self, window: str) -> AdHoc | None:
         """Ends announced maintenance now; None where there is no window of this id."""
         ended = self.maintenance.end(window, self.now_us())
-        self._changed()
+        if ended is not None:
+            self._changed()
         return ended
 
     def _changed(self) -> None:
