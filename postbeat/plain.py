@@ -5,6 +5,7 @@ Times are in seconds, sizes in bytes, and instants in seconds since the epoch. W
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from postbeat.delivery import Bounce, Delivery, Hop, MailboxFacts, Verdict
@@ -29,6 +30,7 @@ METHODS = ("spf", "dkim", "dmarc", "arc")
 
 # The ISM's numbers of the levels.
 LEVEL_NUMBERS = {Level.UNKNOWN: 0, Level.GOOD: 1, Level.MARGINAL: 2, Level.FAILED: 3}
+LEVELS_BY_NUMBER: Mapping[object, Level] = {number: level for level, number in LEVEL_NUMBERS.items()}
 
 
 def seconds(time_us: int | None) -> float | None:

@@ -6,7 +6,7 @@ import difflib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -73,17 +73,37 @@ def fail(text: str, code: int = WRONG) -> NoReturn:
 
 def faults_exit(error: ProfileError, path: Path, *, as_json: bool) -> NoReturn:
     """Ends a command that validates a file with all that is wrong with it."""
+    names = {name: name for name in ("file", "line", "path", "message")}
+    invalid_exit("fault", error.faults, names, path, as_json=as_json)
+
+
+def invalid_exit(
+    word: str,
+    faults: Sequence[object],
+    names: Mapping[str, str],
+    path: Path,
+    *,
+    as_json: bool,
+    code: int = NOT_VALID,
+) -> NoReturn:
+    """Ends a command that was given a file that is not valid, also where nobody reads what is wrong with it.
+
+    Args:
+        word: what one of them is called.
+        faults: what is wrong; its text is a line for people.
+        names: what of each JSON has, and by which name.
+        path: the file.
+        as_json: whether they are told in JSON.
+        code: the exit code.
+    """
     with while_read():
         if as_json:
-            faults = [
-                {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
-                for fault in error.faults
-            ]
-            print_json({"valid": False, "faults": faults})
+            rows = [{name: getattr(fault, own) for name, own in names.items()} for fault in faults]
+            print_json({"valid": False, f"{word}s": rows})
         else:
-            click.echo("\n".join(str(fault) for fault in error.faults))
-            say(f"{plural(len(error.faults), 'fault')} in {path}")
-    sys.exit(NOT_VALID)
+            click.echo("\n".join(map(str, faults)))
+            say(f"{plural(len(faults), word)} in {path}")
+    sys.exit(code)
 
 
 def meant(name: str, names: Iterable[str]) -> str:

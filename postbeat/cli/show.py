@@ -24,7 +24,7 @@ from postbeat.rollup import Rollup
 from postbeat.store import keys
 from postbeat.store.fold import DAY_US, HOUR_US
 from postbeat.store.history import History
-from postbeat.store.maintenance import MaintenanceStore
+from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.summary import reason_of
 from postbeat.store.view import ElementVerdict, MailboxState, PairState, PairSummary, ViewStore
 from postbeat.verdict import Verdict, disagreeing
@@ -160,7 +160,8 @@ def status(
         states = [state for state in view.states() if wanted(state.pair)]
         if not states:
             _say_why_nothing_fits(view, element, region)
-    in_maintenance = _maintenance(redis_url)
+    calendar, at_us = _calendar(redis_url)
+    in_maintenance = calendar.covering(at_us)
     if as_json:
         print_json([_state_data(state) | {"inMaintenance": in_maintenance(state.pair)} for state in states])
     elif states:
@@ -171,7 +172,7 @@ def status(
             sparkline = out.is_terminal and out.width >= WIDE and len(states) <= AT_A_GLANCE
         pairs = [state.pair for state in states]
         from_us = now_us - HOURS * HOUR_US if since_us is None else since_us
-        past = _past(redis_url, pairs, from_us, now_us) if sparkline else None
+        past = _past(redis_url, pairs, from_us, now_us, calendar) if sparkline else None
         out.print(state_table(states, now_us, past, in_maintenance))
 
 
@@ -189,20 +190,21 @@ def _say_why_nothing_fits(view: ViewStore, element: str, region: str) -> None:
         say(f"{what} is monitored in a region {region}; {hint}")
 
 
-def _maintenance(redis_url: str | None) -> Callable[[Pair], bool]:
-    """What tells of a pair whether it is in maintenance now."""
+def _calendar(redis_url: str | None) -> tuple[Calendar, int]:
+    """The windows of maintenance, and the moment: that of the one clock."""
     with closing(MaintenanceStore(settings.load(redis_url=redis_url).needed_redis_url())) as windows:
-        return windows.calendar().covering(windows.now_us())
+        return windows.calendar(), windows.now_us()
 
 
-def _past(redis_url: str | None, pairs: Sequence[Pair], since_us: int, now_us: int) -> Past:
+def _past(
+    redis_url: str | None, pairs: Sequence[Pair], since_us: int, now_us: int, calendar: Calendar
+) -> Past:
     """How each pair was since a moment, in whole hours or days; the one that goes on is the last of them."""
     long_us = min(max(0, now_us - since_us), settings.KEEP_DAYS_LIMIT * DAY_US)
     step: Literal["hour", "day"] = "hour" if long_us <= HOURS * DAY_US else "day"
     from_us = now_us - long_us
     url = settings.load(redis_url=redis_url).needed_redis_url()
-    with closing(MaintenanceStore(url)) as windows, closing(History(url)) as history:
-        calendar = windows.calendar()
+    with closing(History(url)) as history:
         of = {
             pair: _blocks(
                 history.series([pair], from_us, now_us, step=step, timings=TIMINGS, calendar=calendar)
@@ -235,7 +237,8 @@ def _show_verdicts(element: str, region: str, redis_url: str | None, *, as_json:
         ]
         if not told:
             _say_why_nothing_fits(view, element, region)
-    in_maintenance = _maintenance(redis_url)
+    calendar, at_us = _calendar(redis_url)
+    in_maintenance = calendar.covering(at_us)
     if as_json:
         pairs = {summary.pair: summary for summary in summaries}
         print_json(

@@ -22,7 +22,6 @@ from postbeat.cli.common import (
     EXIT_CODES,
     PluginCommand,
     errors_exit,
-    fail,
     json_option,
     load,
     profile_argument,
@@ -287,8 +286,6 @@ def _ended_by_signals() -> Iterator[None]:
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
-    except KeyboardInterrupt:
-        fail("Interrupted.", 130)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -26,14 +26,13 @@ from postbeat.model import (
     Poll,
     SecurityType,
 )
-from postbeat.plain import CHECK_TIMES, LEVEL_NUMBERS, TIMES
+from postbeat.plain import CHECK_TIMES, LEVELS_BY_NUMBER, TIMES
 from postbeat.results import Attempt, Grading, PolicyFacts, Result, Service, Stage, TlsFacts
 
 _HALVES = ("send", "read", "after", "check")
 _FOUND = frozenset({Phase.READ, Phase.AFTER})
 _TIMES = {Phase.SEND: TIMES, Phase.CHECK: CHECK_TIMES}
 _SHOWN = 5  # faults of a document; one wrong thing often brings others with it
-_LEVELS = {number: level for level, number in LEVEL_NUMBERS.items()}
 
 
 class DocumentError(ValueError):
@@ -180,7 +179,7 @@ def _grading(document: ResultDocument) -> Grading | None:
         document.classification or "",
         document.failureRetests or 0,
         document.consecutiveFailures,
-        None if last is None else _LEVELS[last],
+        None if last is None else LEVELS_BY_NUMBER[last],
         _us_or_none(document.timeSinceFirstFailure),
     )
     return None if grading == Grading() else grading

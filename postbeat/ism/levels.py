@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from postbeat.classification import Classification, NeverFits
 from postbeat.elements import ITEM_LIMIT
+
+T = TypeVar("T")
 
 _ARROW = re.compile(r"->\s*[A-Za-z]+\s*\Z")
 
@@ -41,14 +44,12 @@ def is_of_a_profile(statement: str) -> bool:
 
 
 def parse_all(
-    text: str,
-    unfit: Callable[[str, NeverFits], None] | None = None,
-    parse_one: Callable[[str], Classification] = parse,
-) -> tuple[Classification, ...]:
-    """The classifications of a text in their order; each ends at a ``;`` outside quotes, or with its line.
+    text: str, parse_one: Callable[[str], T], unfit: Callable[[str, NeverFits], None] | None = None
+) -> tuple[T, ...]:
+    """What is made of the statements of a text; each ends at a ``;`` outside quotes, or with its line.
 
-    ``unfit`` takes statements that fit no result here, with the reason; without it they are errors, too.
-    ``parse_one`` makes the classification of one statement, as :func:`parse` does.
+    ``parse_one`` makes it of one, and raises what :func:`parse` does. ``unfit`` takes statements that fit no
+    result here, with the reason; without it they are errors, too.
 
     Raises:
         ValueError: some are none, or they are too many; the message has a line for each, with its number.

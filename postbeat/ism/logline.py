@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from postbeat.ism.values import Value, as_int, as_text
 from postbeat.model import Level
-from postbeat.plain import LEVEL_NUMBERS
+from postbeat.plain import LEVELS_BY_NUMBER
 
 TEXT_LIMIT = 4_000  # characters of an entry's text; what is longer is cut
 
@@ -31,7 +31,6 @@ LEVELS: Mapping[str, int] = {
 
 _SYNONYMS = {"WARN": "WARNING"}
 _NAMES = {number: name for name, number in LEVELS.items()}
-_SERVICE_LEVELS = {number: level for level, number in LEVEL_NUMBERS.items()}
 _LEVEL_OF = {Level.GOOD: "INFO", Level.MARGINAL: "WARNING", Level.FAILED: "ERROR", Level.UNKNOWN: "WARNING"}
 
 
@@ -68,7 +67,7 @@ def record_of(number: int, text: str, at_us: int | None, about: str = "") -> log
 
 def told(elements: Mapping[str, Value]) -> tuple[str, str, str]:
     """What the line of a result says: its level, what it is about, and its text."""
-    level = _SERVICE_LEVELS.get(as_int(elements.get("serviceLevel", 0)), Level.UNKNOWN)
+    level = LEVELS_BY_NUMBER.get(as_int(elements.get("serviceLevel", 0)), Level.UNKNOWN)
     named = (_field(elements.get(name, "")) for name in ("monitor", "poll", "phase"))
     about = " ".join((*named, str(level), _seconds(elements)))
     return _LEVEL_OF[level], about, as_text(elements.get("message", ""))

@@ -73,6 +73,28 @@ def test_the_level_of_a_poll_is_told_and_a_fault_of_a_profile_too_where_nobody_r
     assert code == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        (("import",), "monitor,server,port\nsmtp,h,0\n", 2),
+        (("import", "--json"), "monitor,server,port\nsmtp,h,0\n", 2),
+        (("import", "--strict"), "monitor,server,serviceleveltest\nsmtp,h,x\n", 1),
+        (("import", "--strict", "--json"), "monitor,server,serviceleveltest\nsmtp,h,x\n", 1),
+        (("rules", "check"), "x y z", 1),
+        (("rules", "try"), 'array a\n@Severity = "x" + $y', 2),
+        (("rules", "try", "--json"), 'array a\n@Severity = "x" + $y', 2),
+    ],
+    ids=str,
+)
+def test_nor_does_a_wrong_file_of_the_ism_seem_right_where_nobody_reads(
+    tmp_path: Path, arguments: tuple[str, ...], text: str, expected: int
+) -> None:
+    file = tmp_path / "f.csv"
+    file.write_text(text)
+    code, said = unread("ism", *arguments, file)
+    assert (code, b"Traceback" in said) == (expected, False)
+
+
 @pytest.mark.parametrize("what", ["probe", "status", "report"])
 def test_what_is_broken_off_is_not_said_to_be_invalid_or_marginal(tmp_path: Path, what: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

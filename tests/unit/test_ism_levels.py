@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from postbeat.classification import LENGTH_LIMIT, OPERANDS, Classification
 from postbeat.elements import ITEM_LIMIT
-from postbeat.ism.levels import parse, parse_all, text_of
+from postbeat.ism import levels
+from postbeat.ism.levels import parse, text_of
 from tests.unit.test_classification import rules
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ism-elements.md"
+
+
+def parse_all(text: str) -> tuple[Classification, ...]:
+    return levels.parse_all(text, parse)
 
 
 def valid(text: str) -> bool:

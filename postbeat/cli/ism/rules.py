@@ -14,7 +14,7 @@ import click
 
 from postbeat import clock
 from postbeat.alerts import COLUMNS, inserted
-from postbeat.cli.common import NOT_VALID, fail, json_option, print_json, say
+from postbeat.cli.common import NOT_VALID, fail, invalid_exit, json_option, print_json
 from postbeat.cli.ending import while_read
 from postbeat.cli.render import plural
 from postbeat.ism import props
@@ -29,10 +29,11 @@ from postbeat.ism.rules.loading import DEFAULTS, WRAPPER, load
 from postbeat.ism.rules.program import Outcome, Program, RuleEvent
 from postbeat.ism.values import Value, as_int, as_number, as_text
 from postbeat.model import Kind, Pair
-from postbeat.plain import LEVEL_NUMBERS
+from postbeat.plain import LEVELS_BY_NUMBER
 from postbeat.wholefiles import PRIVATE_MODE, mode_of, write_text
 
 _RESULT_BYTES = 64 << 20
+_PLACE = ("file", "line", "column", "message")  # what JSON has of an error
 _FAULTED = 2
 _NO_NOTES: Mapping[str, str] = {}
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -159,10 +160,11 @@ def try_rules(
             seen |= outcome.properties
         faulted |= outcome.fault is not None
         about = _about(found)
-        if as_json:
-            print_json(_as_data(outcome, about), indent=None)
-        else:
-            _print(outcome, about, number)
+        with while_read():
+            if as_json:
+                print_json(_as_data(outcome, about), indent=None)
+            else:
+                _print(outcome, about, number)
     sys.exit(_FAULTED if faulted else 0)
 
 
@@ -197,7 +199,7 @@ class _Properties:
 def _about(elements: Mapping[str, Value]) -> About:
     """What a monitor knows of a result besides its rules; what its elements do not have is not known."""
     name, region, time_s = (elements.get(name, "") for name in ("identifier", "region", "time"))
-    level = next((it for it, number in LEVEL_NUMBERS.items() if number == elements.get("serviceLevel")), None)
+    level = LEVELS_BY_NUMBER.get(elements.get("serviceLevel"))
     return About(
         agent=as_text(elements.get("monitor", "")),
         at_us=as_int(time_s) * 1_000_000 or clock.own_us(),
@@ -215,17 +217,12 @@ def _load(file: Path, *, as_json: bool) -> Program:
 
 
 def _errors_exit(error: RulesErrors, file: Path, *, as_json: bool) -> NoReturn:
-    with while_read():
-        if as_json:
-            print_json({"valid": False, "errors": _errors_as_data(error.errors)})
-        else:
-            click.echo(str(error))
-            say(f"{plural(len(error.errors), 'error')} in {file}")
-    sys.exit(NOT_VALID)
+    names = {name: name for name in _PLACE}
+    invalid_exit("error", error.errors, names, file, as_json=as_json)
 
 
 def _errors_as_data(errors: Iterable[RulesError]) -> list[dict[str, Any]]:
-    return [{key: getattr(one, key) for key in ("file", "line", "column", "message")} for one in errors]
+    return [{key: getattr(one, key) for key in _PLACE} for one in errors]
 
 
 def _pairs(texts: Iterable[str], option: str) -> dict[str, Value]:

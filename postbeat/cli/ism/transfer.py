@@ -14,12 +14,13 @@ from postbeat.cli.common import (
     WRONG,
     errors_exit,
     fail,
+    invalid_exit,
     json_option,
     load,
     print_json,
     profile_argument,
-    say,
 )
+from postbeat.cli.ending import while_read
 from postbeat.cli.render import plural
 from postbeat.elements import REGION_PATTERN
 from postbeat.ism.transfer import exporting, importing
@@ -88,12 +89,13 @@ def import_command(
         _faults_exit(error, file, as_json=as_json)
     if output is not None:
         _write(output, made.text, force=force, private=made.has_literals)
-    elif not as_json:
-        click.echo(made.text, nl=False)
-    if as_json:
-        print_json({"valid": True, "profile": None if output else made.text, **made.report.as_data()})
-    else:
-        _tell(made.report.lines(), aside=output is None)
+    with while_read():
+        if as_json:
+            print_json({"valid": True, "profile": None if output else made.text, **made.report.as_data()})
+        else:
+            if output is None:
+                click.echo(made.text, nl=False)
+            _tell(made.report.lines(), aside=output is None)
     if strict and made.report.left_out:
         sys.exit(_LEFT_OUT)
 
@@ -175,12 +177,5 @@ def _lines(made: Export, count: int) -> Iterable[str]:
 
 
 def _faults_exit(error: TransferError, file: Path, *, as_json: bool) -> NoReturn:
-    if as_json:
-        faults = [
-            {"file": it.file, "line": it.line, "field": it.path, "message": it.message} for it in error.faults
-        ]
-        print_json({"valid": False, "faults": faults})
-    else:
-        click.echo("\n".join(map(str, error.faults)))
-        say(f"{plural(len(error.faults), 'fault')} in {file}")
-    sys.exit(WRONG)
+    names = {"file": "file", "line": "line", "field": "path", "message": "message"}
+    invalid_exit("fault", error.faults, names, file, as_json=as_json, code=WRONG)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from postbeat.classification import Classification, Condition, NeverFits
@@ -51,18 +52,12 @@ def settle(drafts: Sequence[Draft]) -> None:
 
 def _rules(draft: Draft) -> Sequence[tuple[Classification, _Notes]]:
     """The rules of the statements of an element, each with what is to be known of it where it judges."""
-    notes: list[_Notes] = []
-
-    def parse_one(statement: str) -> Classification:
-        rule, of_it = _adapted(draft, statement)
-        notes.append(of_it)
-        return rule
 
     def unfit(statement: str, error: NeverFits) -> None:
         _note(draft, Effect.LEFT_OUT, statement, str(error))
 
     try:
-        return list(zip(levels.parse_all(draft.text(_FIELD), unfit, parse_one), notes, strict=True))
+        return levels.parse_all(draft.text(_FIELD), partial(_adapted, draft), unfit)
     except ValueError as error:
         for message in str(error).splitlines():
             draft.fault(_FIELD, message)
