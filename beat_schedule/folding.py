@@ -9,6 +9,7 @@ import time
 
 from redis.exceptions import RedisError
 
+from postbeat.store.connecting import trouble_text
 from postbeat.store.fold import LIMIT, Covers, FoldStore, Retention
 from postbeat.store.maintenance import MaintenanceStore
 
@@ -81,7 +82,7 @@ class Folding:
                 self._is_away = False
             except _AWAY as error:
                 if not self._is_away and not self._ending.is_set():
-                    log.error("results are not folded for now: %s", error)
+                    log.error("results are not folded for now: %s", trouble_text(error))
                 self._is_away = True
                 wait_s = AWAY_S
             except Exception:

@@ -19,6 +19,7 @@ from postbeat.lag import LagMeter
 from postbeat.mailbox import Tools
 from postbeat.resolve import Resolver
 from postbeat.sending import Sender
+from postbeat.store.connecting import trouble_text
 from postbeat.store.facts import WorkerFactsStore
 from postbeat.store.worker import WorkerStore
 from workers import pool
@@ -113,6 +114,6 @@ async def _keep_time(context: Context) -> None:
                 await context.store.sample_clock(context.tools.clock)
             await context.meter.write(context.facts, pool.running())
         except RedisError as error:
-            log.warning("cannot ask Redis for the time: %s", error)
+            log.warning("cannot ask Redis for the time: %s", trouble_text(error))
         context.clock_set.set()  # where Redis is away, this host's own time must do
         await asyncio.sleep(CLOCK_S)

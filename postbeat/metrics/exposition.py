@@ -14,7 +14,7 @@ from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
 from postbeat.metrics.protobuf import protobuf
 from postbeat.metrics.text import OPENMETRICS, PLAIN, openmetrics, plain
 from postbeat.store.facts import FactsView
-from postbeat.store.maintenance import MaintenanceStore
+from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.measures import MeasuresView
 from postbeat.store.view import ViewStore
 
@@ -102,7 +102,9 @@ class Exposition:
             | {worker.region for worker in workers if worker.region}
         )
         beat, now_us = self._facts.beat(), self._facts.now_us()
-        calendar = self._maintenance.calendar({name: facts.maintenance for name, facts in profile.items()})
+        # Of what the windows were before only the past is judged.
+        windows = {name: facts.maintenance for name, facts in profile.items()}
+        calendar = Calendar(windows, self._maintenance.listing())
         return Site(
             profile=profile,
             verdicts={verdict.element: verdict for verdict in self._view.verdicts()},

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from postbeat.model import Pair
 from postbeat.rollup import Rollup
 from postbeat.slo import BURN_ALERTS, Slo, slo_of, window_us
+from postbeat.store.connecting import trouble_text
 from postbeat.store.facts import FactsView
 from postbeat.store.history import History
 from postbeat.store.maintenance import Calendar, MaintenanceStore
@@ -128,7 +129,7 @@ class Objectives:
         try:
             self._refresh()
         except RedisError as error:
-            log.warning("objectives are not up to date: %s", error)
+            log.warning("objectives are not up to date: %s", trouble_text(error))
 
     def _refresh(self) -> None:
         calendar = self._maintenance.calendar()

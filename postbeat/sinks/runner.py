@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from postbeat.alerts import AlertEvent
 from postbeat.clock import Clock
@@ -34,6 +34,7 @@ from postbeat.sinks.rules import (
     in_maintenance,
 )
 from postbeat.sinks.surroundings import Surroundings
+from postbeat.store.connecting import trouble_text
 from postbeat.store.outbox import LeaseLostError, Letter, Move, Outbox
 from postbeat.store.streams import said_by_the_worst
 from postbeat.store.summary import ElementVerdict
@@ -329,8 +330,7 @@ class Runner:
     async def _without_redis(self, error: RedisError) -> None:
         """Says once what is the matter with Redis, and gives it time."""
         if not self._away:
-            what = "refuses" if isinstance(error, ResponseError) else "does not answer"
-            log.warning("Sink %s: Redis %s, it is tried again: %s", self.sink.name, what, error)
+            log.warning("Sink %s: %s; it is tried again", self.sink.name, trouble_text(error))
         self._away = True
         await self._pause(REDIS_S)
 

@@ -20,6 +20,7 @@ from postbeat.sinks.notice import EventKind
 from postbeat.sinks.runner import Runner, World
 from postbeat.sinks.surroundings import StoredSurroundings
 from postbeat.store import keys
+from postbeat.store.connecting import trouble_text
 from postbeat.store.outbox import Outbox, connect
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Service:
                     known = True
                 except RedisError as error:
                     if not known:
-                        log.warning("Redis does not answer (%s)", type(error).__name__)
+                        log.warning("%s", trouble_text(error))
                 if fingerprint(self.path) != mark:
                     mark = fingerprint(self.path)
                     sinks = self._reloaded(sinks)

@@ -19,7 +19,7 @@ from postbeat.results import Result
 from postbeat.servicelevels import NOTHING_KNOWN, Standing
 from postbeat.store import keys, records
 from postbeat.store.bells import Bells
-from postbeat.store.connecting import connections
+from postbeat.store.connecting import connections, trouble_text
 from postbeat.store.desk import LEASE_MS, Desk, Lease, LeaseLostError
 from postbeat.store.scripts import Scripts
 from postbeat.store.wake import needs_reader_call, wake_text
@@ -109,7 +109,7 @@ class WorkerStore:
         try:
             level, failed_since = await self._redis.hmget(keys.pair(str(pair)), ["level", "failed_since_us"])
         except RedisError as error:
-            log.warning("cannot ask how %s stands: %s", pair, error)
+            log.warning("cannot ask how %s stands: %s", pair, trouble_text(error))
             return NOTHING_KNOWN
         return Standing(Level(str(level)) if level else None, int(failed_since) if failed_since else None)
 
