@@ -13,6 +13,7 @@ import redis
 
 from postbeat.embedded.processes import Processes
 from postbeat.embedded.redis import private_redis
+from postbeat.store.maintenance import MaintenanceStore
 from tests import mailservers
 from tests.mailservers import MailServers
 
@@ -60,6 +61,14 @@ def redis_url(redis_server: str) -> str:
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server
+
+
+@pytest.fixture
+def windows(redis_url: str) -> Iterator[MaintenanceStore]:
+    """The windows of maintenance in the private Redis."""
+    windows = MaintenanceStore(redis_url)
+    yield windows
+    windows.close()
 
 
 @pytest.fixture(scope="session")

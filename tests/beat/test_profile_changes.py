@@ -65,7 +65,7 @@ def test_a_removed_element_is_forgotten_at_once(beats: Beats) -> None:
 
 
 def test_a_window_of_maintenance_that_is_removed_holds_for_the_time_it_was_there(
-    beats: Beats, redis_url: str
+    beats: Beats, windows: MaintenanceStore
 ) -> None:
     beats.write(profile(extra=", maintenance: 'daily 00:00-24:00'"))
     beats.start().tick()
@@ -74,9 +74,7 @@ def test_a_window_of_maintenance_that_is_removed_holds_for_the_time_it_was_there
     assert not beats.redis.exists(keys.FORMER_MAINTENANCE)
     beats.write(profile())
     beats.start().tick()
-    store = MaintenanceStore(redis_url)
-    calendar = store.calendar()
-    store.close()
+    calendar = windows.calendar()
     pair = Pair("m0", "lab")
     assert [calendar.covers(pair, at_us) for at_us in (in_force_us, beats.now_us())] == [True, False]
 

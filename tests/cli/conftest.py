@@ -42,6 +42,24 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "postbeat", *map(str, arguments)]
 
 
+def unread(*arguments: str | Path) -> tuple[int, bytes]:
+    """The exit code of a command whose output nobody reads, and what it says of that."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            command(*arguments),
+            env=environment(),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            timeout=90,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+    return done.returncode, done.stderr
+
+
 @pytest.fixture(scope="session")
 def postbeat() -> Run:
     def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

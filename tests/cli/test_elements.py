@@ -18,6 +18,7 @@ from postbeat.plain import check_as_data, common_as_data, delivery_as_data, elem
 from postbeat.results import Attempt, Result
 from postbeat.stages import STAGES
 from tests.cli.conftest import Run, RunningSite
+from tests.documents import section
 from tests.ism.tables import ELEMENTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "elements.md"
@@ -47,9 +48,7 @@ def test_the_document_has_the_common_elements_and_the_rule_and_no_other() -> Non
     assert set(SECTIONS["All results"]) == {"classification", *common_as_data(None)}
 
 
-SERVICE_LEVELS = (
-    DOCUMENT.read_text(encoding="utf-8").partition("## Service levels\n")[2].partition("\n## ")[0]
-)
+SERVICE_LEVELS = section(DOCUMENT.read_text(encoding="utf-8"), "Service levels")
 
 
 def test_the_document_has_every_element_that_a_rule_may_name_and_says_the_same_of_it() -> None:

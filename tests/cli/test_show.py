@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 from docs.generate import on_terminal
 from postbeat.model import Level
-from tests.cli.conftest import Run, RunningSite, command, environment
+from tests.cli.conftest import Run, RunningSite, command, environment, unread
 from tests.cli.test_elements import SECTIONS
 from tests.web.filling import MAIL, Filling
 
@@ -307,12 +306,7 @@ def test_an_empty_redis_is_said_to_be_empty(inside: Run, redis_url: str) -> None
 def test_a_reader_that_has_enough_is_no_failure(
     site: RunningSite, listing: str, more: tuple[str, ...]
 ) -> None:
-    ours, theirs = os.pipe()
-    os.close(ours)
-    argv = command(listing, "-n", "1000", "--redis", site.redis_url, *more)
-    done = subprocess.run(argv, env=environment(), stdout=theirs, stderr=subprocess.PIPE, check=False)
-    os.close(theirs)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert unread(listing, "-n", "1000", "--redis", site.redis_url, *more) == (0, b"")
 
 
 def test_what_an_encoding_does_not_have_is_replaced(postbeat: Run, site: RunningSite) -> None:

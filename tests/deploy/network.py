@@ -19,6 +19,8 @@ _UNSHARE = ["unshare", "--net", "--mount", *([] if _ROOT else ["--user", "--map-
 _NSENTER = ["nsenter", "--net", "--mount", *([] if _ROOT else ["--user", "--preserve-credentials"])]
 _SETUP = 'ip link set lo up && mount --bind "$0" /etc/hosts && echo ready && exec sleep infinity'
 _NAMED = 'hostname "$0" && exec "$@"'
+# Without which there is no such network, and the packages that bring them.
+TOOLS = {"nsenter": "util-linux", "ip": "iproute2", "hostname": "hostname"}
 START_S = 20.0
 
 
@@ -26,7 +28,7 @@ class Network:
     """Runs programs in a network of their own, each on a host with a name of its own."""
 
     def __init__(self, processes: Processes, folder: Path, names: Iterable[str]) -> None:
-        for tool, package in (("nsenter", "util-linux"), ("ip", "iproute2"), ("hostname", "hostname")):
+        for tool, package in TOOLS.items():
             if shutil.which(tool) is None:
                 not_installed(tool, package)
         self._processes = processes

@@ -38,6 +38,11 @@ def service(unit: Path) -> dict[str, list[str]]:
     return found
 
 
+def variables(settings: dict[str, list[str]]) -> dict[str, str]:
+    """The environment that the settings of a service give it."""
+    return dict(word.split("=") for line in settings["Environment"] for word in line.split())
+
+
 def hardening(unit: Path) -> str:
     return unit.read_text().partition("\n\nNoNewPrivileges")[2]
 
@@ -74,15 +79,13 @@ def test_all_are_hardened_in_the_same_way() -> None:
 @pytest.mark.parametrize("name", ["postbeat-worker@", "postbeat-monitor@"])
 def test_systemd_waits_longer_for_a_worker_than_the_worker_for_its_polls(name: str) -> None:
     settings = service(next(unit for unit in UNITS if unit.stem == name))
-    words = dict(word.split("=") for word in settings["Environment"][0].split())
-    assert float(settings["TimeoutStopSec"][0]) >= float(words["POSTBEAT_GRACE"]) + 10
+    assert float(settings["TimeoutStopSec"][0]) >= float(variables(settings)["POSTBEAT_GRACE"]) + 10
 
 
 def test_sinks_and_the_bridge_may_write_to_the_folder_of_their_logs() -> None:
     notify, bridge = (service(ROOT / "deploy" / "systemd" / f"postbeat-{it}.service") for it in WRITERS)
     assert [f"/var/log/{name}" for name in notify["LogsDirectory"]] == [str(documented_file_sink().parent)]
-    words = dict(word.split("=") for word in bridge["Environment"][0].split())
-    folder = Path(words["POSTBEAT_DATALOG_DIR"]).parent
+    folder = Path(variables(bridge)["POSTBEAT_DATALOG_DIR"]).parent
     assert [f"/var/log/{name}" for name in bridge["LogsDirectory"]] == [str(folder)]
 
 

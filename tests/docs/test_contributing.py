@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import mailservers
+from tests.deploy.network import TOOLS
+from tests.documents import section
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SETUP = DOCUMENT.partition("\n## Set-up\n")[2].partition("\n## ")[0]
+SETUP = section(DOCUMENT, "Set-up")
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 # In the locked versions of .venv, or on every Debian.
 ANYWHERE = {"python3-twisted", "sudo", "util-linux", "iproute2", "hostname"}
@@ -21,7 +25,7 @@ def words(text: str) -> set[str]:
 
 
 def missed() -> Iterator[str]:
-    """The packages that a test names when it skips."""
+    """The packages that a test names in so many words when it skips."""
     for path in (ROOT / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "not_installed":
@@ -37,8 +41,13 @@ def test_the_row_of_the_tests_has_every_folder_and_no_other() -> None:
 
 
 def test_every_package_without_which_a_test_skips_is_named() -> None:
-    found = set(missed())
+    found = {
+        *missed(),
+        *(package for packages in mailservers.PROGRAMS.values() for package in packages.split()),
+        *TOOLS.values(),
+    }
     assert "faketime" in found
+    assert found >= ANYWHERE
     assert found - ANYWHERE <= words(SETUP)
 
 

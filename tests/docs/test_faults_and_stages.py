@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import postbeat
 from postbeat.model import FaultCode, Kind, Phase
 from postbeat.stages import STAGES
+from tests.documents import section
 
 PACKAGE = Path(postbeat.__file__).parent
 DOCUMENT = (PACKAGE.parent / "docs" / "elements.md").read_text(encoding="utf-8")
@@ -19,17 +20,18 @@ SIDES = {"RemoteFault": "REMOTE", "LocalFault": "LOCAL"}
 REMOTE_MODULES = ("expect.py", "mailbox/outcomes.py")
 
 
-def rows(section: str) -> list[tuple[str, ...]]:
-    text = DOCUMENT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    found = [
-        tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines() if line[:1] == "|"
-    ]
+def rows(title: str) -> list[tuple[str, ...]]:
+    lines = section(DOCUMENT, title).splitlines()
+    found = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines if line[:1] == "|"]
     return found[2:]
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def modules() -> list[tuple[str, ast.Module]]:
+    return [
+        (path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8")))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    ]
 
 
 def named(node: ast.AST, kind: str) -> str:

@@ -12,15 +12,11 @@ from postbeat.embedded.redis import SERVER_VARIABLE
 from postbeat.ism.properties import PROPERTIES
 from postbeat.settings import PREFIX, Settings
 from postbeat.web.settings import WebSettings, variable
+from tests.documents import section
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("postbeat", "workers", "beat_schedule")
-SECTION = (
-    (ROOT / "docs" / "operations.md")
-    .read_text(encoding="utf-8")
-    .partition("\n## Settings\n")[2]
-    .partition("\n## ")[0]
-)
+SECTION = section((ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), "Settings")
 ROWS = {
     name: (default.strip().strip("`"), readers, says)
     for name, default, readers, says in re.findall(

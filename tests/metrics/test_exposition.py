@@ -23,7 +23,7 @@ from postbeat.embedded.processes import Child, Processes
 from postbeat.metrics import Exposition
 from postbeat.metrics.collect import CAUSES
 from postbeat.metrics.protobuf import CONTENT_TYPE as PROTOBUF
-from postbeat.model import Level, Pair, Phase, Secret
+from postbeat.model import Level, Phase, Secret
 from postbeat.profile import Profile
 from postbeat.results import Attempt, Result, TlsFacts
 from postbeat.store import keys
@@ -155,13 +155,6 @@ def put_in_force(site: Site, profile: Profile) -> None:
     site.beat.publish_profile(profile)
 
 
-@pytest.fixture
-def windows(redis_url: str) -> Iterator[MaintenanceStore]:
-    windows = MaintenanceStore(redis_url)
-    yield windows
-    windows.close()
-
-
 def test_maintenance_of_the_profile_and_announced_one_are_told_of_each_pair(
     site: Site, exposition: Exposition, windows: MaintenanceStore
 ) -> None:
@@ -184,8 +177,7 @@ def test_a_verdict_is_in_maintenance_where_each_region_that_voted_against_good_i
 
     def told(eu: Level, us: Level) -> tuple[set[str], float | None]:
         for region, level in (("eu", eu), ("us", us)):
-            polled = result(next(slots), Phase.SEND, level, site.now_us(), Pair("mail", region))
-            site.run(site.worker.record_send(WIDE, polled, "", ""))
+            site.send(next(slots), level, element=WIDE, region=region)
         seen = scrape(exposition)
         return seen.states("verdict", "verdict", element="mail"), seen("verdict_maintenance", element="mail")
 
@@ -211,8 +203,7 @@ def test_what_counts_for_maintenance_is_the_level_that_counts_for_the_verdict(
     windows.add("mail", "eu", from_us=now_us, to_us=now_us + 3_600_000_000, why="disks")
     polls = [("eu", Level.FAILED), ("us", Level.FAILED), ("us", Level.GOOD)]
     for slot, (region, level) in enumerate(polls, 1):
-        polled = result(slot, Phase.SEND, level, site.now_us(), Pair("mail", region))
-        site.run(site.worker.record_send(damped, polled, "", ""))
+        site.send(slot, level, element=damped, region=region)
     seen = scrape(exposition)
     assert seen.states("level", "level", element="mail", region="us") == {"GOOD"}
     assert seen.states("verdict", "verdict", element="mail") == {"FAILED"}

@@ -83,6 +83,11 @@ def awaited(slot: int, lost_at_us: int = 0) -> Pending:
     return Pending(Poll(PAIR.element, PAIR.region, slot), 1, 0, 0, lost_at_us)
 
 
+def answered_bytes(redis: Redis) -> int:
+    """How many bytes Redis has answered since its start."""
+    return int(redis.info("stats")["total_net_output_bytes"])
+
+
 @dataclass(frozen=True)
 class Site:
     """``run`` drives the worker's side; the other sides block."""
@@ -124,10 +129,11 @@ class Site:
         *,
         at_us: int | None = None,
         element: SmtpElement = MAIL,
+        region: str = "lab",
     ) -> bool:
         """Records a send of the pair; whether a reader should be sent to the mailbox."""
         at_us = self.now_us() if at_us is None else at_us
-        sent = result(slot, Phase.SEND, level, at_us, Pair(element.name, "lab"))
+        sent = result(slot, Phase.SEND, level, at_us, Pair(element.name, region))
         return self.run(self.worker.record_send(element, sent, BOX.mailbox if element.read else "", WAKE))
 
     def read(

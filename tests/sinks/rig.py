@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,9 @@ from postbeat import clock
 from postbeat.clock import Clock
 from postbeat.sinks.runner import World
 from postbeat.sinks.service import Service
+from postbeat.sinks.surroundings import StoredSurroundings
 from postbeat.store import keys
+from postbeat.store.outbox import connect
 from tests.ports import free_port
 
 WAIT_S = 20.0
@@ -130,6 +132,13 @@ class Rig:
             stopping.set()
             async with asyncio.timeout(WAIT_S):
                 await task
+
+    @asynccontextmanager
+    async def surroundings(self) -> AsyncIterator[StoredSurroundings]:
+        """What all sinks of a process know of the site, where none is served."""
+        async with connect(self.redis_url) as redis:
+            with closing(StoredSurroundings(redis, self.redis_url, lambda: 0, self.clock)) as known:
+                yield known
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT_S):

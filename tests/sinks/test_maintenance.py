@@ -21,13 +21,13 @@ from postbeat.sinks.notice import Notice, samples
 from postbeat.sinks.surroundings import StoredSurroundings
 from postbeat.store import keys
 from postbeat.store.beat import BeatStore
+from postbeat.store.fold import HOUR_US
 from postbeat.store.maintenance import Calendar, MaintenanceStore
-from postbeat.store.outbox import connect
 from postbeat.store.summary import ElementFacts
 from postbeat.store.view import ViewStore
 from postbeat.store.worker import WorkerStore
 from postbeat.windows import Window
-from tests.redis.site import BOX, result
+from tests.redis.site import BOX, answered_bytes, result
 from tests.sinks.rig import Receiver, Rig
 from tests.sinks.test_delivery import hook
 
@@ -55,7 +55,7 @@ def test_maintenance_silences_problems_and_what_is_still_wrong_after_it_is_told(
                 before = rig.level("GOOD", "FAILED", element="before")
                 await rig.settled("hook")
             now_us = rig.clock.now_us()
-            window = store.add("*", from_us=now_us - 1, to_us=now_us + 3_600_000_000, why="new disks")
+            window = store.add("*", from_us=now_us - 1, to_us=now_us + HOUR_US, why="new disks")
             async with rig.serving(hook(receiver)):
                 rig.level("GOOD", "FAILED", element="silent")
                 rig.level("FAILED", "GOOD", element="silent")
@@ -127,7 +127,7 @@ def test_a_region_that_is_not_good_outside_of_maintenance_brings_a_silenced_verd
 ) -> None:
     async def run(maintenance: MaintenanceStore) -> None:
         workers, now_us = WorkerStore(rig.redis_url), maintenance.now_us()
-        maintenance.add("box", "a", from_us=now_us - 1, to_us=now_us + 3_600_000_000, why="a new rack")
+        maintenance.add("box", "a", from_us=now_us - 1, to_us=now_us + HOUR_US, why="a new rack")
         async with (
             Receiver().up() as receiver,
             rig.serving(hook(receiver, kinds="verdict", levels="DEGRADED")),
@@ -180,7 +180,7 @@ def test_what_has_recovered_in_maintenance_is_not_told_of_a_verdict_that_stands(
 
 
 def test_maintenance_is_by_the_one_clock_and_not_by_that_of_the_host(rig: Rig) -> None:
-    rig.clock.host_us = 3_600_000_000
+    rig.clock.host_us = HOUR_US
 
     async def run(store: MaintenanceStore) -> None:
         now_us = store.now_us()
@@ -200,7 +200,7 @@ def test_maintenance_is_by_the_one_clock_and_not_by_that_of_the_host(rig: Rig) -
 
 def test_a_clock_that_is_set_back_does_not_keep_a_sink_from_looking(rig: Rig) -> None:
     publish(rig, element(), element("other"))
-    rig.clock.ahead_us = 3_600_000_000
+    rig.clock.ahead_us = HOUR_US
 
     async def run() -> None:
         async with Receiver().up() as receiver, rig.serving(hook(receiver)):
@@ -214,17 +214,23 @@ def test_a_clock_that_is_set_back_does_not_keep_a_sink_from_looking(rig: Rig) ->
     asyncio.run(run())
 
 
-def test_a_profile_that_redis_lost_ends_nothing_and_its_maintenance_goes_on(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bool] = []
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether what a notice is of had left the profile, one for each time that it was looked for."""
+    found: list[bool] = []
     has_left = StoredSurroundings.has_left
 
-    async def told_too(self: StoredSurroundings, notice: Notice) -> bool:
-        asked.append(await has_left(self, notice))
-        return asked[-1]
+    async def noted(self: StoredSurroundings, notice: Notice) -> bool:
+        found.append(await has_left(self, notice))
+        return found[-1]
 
-    monkeypatch.setattr(StoredSurroundings, "has_left", told_too)
+    monkeypatch.setattr(StoredSurroundings, "has_left", noted)
+    return found
+
+
+def test_a_profile_that_redis_lost_ends_nothing_and_its_maintenance_goes_on(
+    rig: Rig, looks: list[bool]
+) -> None:
     publish(rig, element(), element("other", maintenance=("daily 00:00-24:00",)))
 
     async def run() -> None:
@@ -234,11 +240,11 @@ def test_a_profile_that_redis_lost_ends_nothing_and_its_maintenance_goes_on(
             rig.redis.delete(keys.PROFILE)
             rig.level("GOOD", "FAILED", element="other")
             await rig.settled("hook")
-            asked.clear()
-            await rig.until(lambda: len(asked) > 1)
+            looks.clear()
+            await rig.until(lambda: len(looks) > 1)
             good = rig.flip()
             await rig.until(lambda: len(receiver.taken) > 1)
-            assert not any(asked)
+            assert not any(looks)
             assert told(receiver) == [(failed, "problem", "FAILED"), (good, "recovery", "GOOD")]
 
     asyncio.run(run())
@@ -249,7 +255,7 @@ def test_a_silenced_problem_whose_end_was_lost_is_not_told(rig: Rig) -> None:
 
     async def run(store: MaintenanceStore) -> None:
         now_us = store.now_us()
-        window = store.add("*", from_us=now_us - 1, to_us=now_us + 3_600_000_000, why="new disks")
+        window = store.add("*", from_us=now_us - 1, to_us=now_us + HOUR_US, why="new disks")
         async with Receiver().up() as receiver:
             async with rig.serving(hook(receiver)):
                 rig.flip()
@@ -275,7 +281,6 @@ def rarely(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     return rig
 
 
-HOUR_US = 3_600_000_000
 AROUND_THE_CLOCK = ("daily 00:00-24:00",)
 
 
@@ -316,16 +321,8 @@ def test_maintenance_that_begins_a_moment_before_a_problem_silences_it(
 
 
 def test_a_problem_stays_silent_where_other_maintenance_follows_that_which_silenced_it(
-    rarely: Rig, monkeypatch: pytest.MonkeyPatch
+    rarely: Rig, looks: list[bool]
 ) -> None:
-    looks: list[Notice] = []
-    has_left = StoredSurroundings.has_left
-
-    async def seen(self: StoredSurroundings, notice: Notice) -> bool:
-        looks.append(notice)
-        return await has_left(self, notice)
-
-    monkeypatch.setattr(StoredSurroundings, "has_left", seen)
     publish(rarely, element())
 
     async def run(store: MaintenanceStore) -> None:
@@ -385,18 +382,16 @@ def test_a_profile_that_was_read_before_does_not_replace_what_was_read_after_it(
     monkeypatch.setattr(ViewStore, "profile", slow)
 
     async def run() -> None:
-        redis = connect(rig.redis_url)
-        known = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
-        refreshing = asyncio.create_task(known.refresh())
-        await rig.until(is_read.is_set)
-        in_the_profile(rig)
-        renewing = asyncio.create_task(known.renew(["mail"]))
-        await asyncio.wait({renewing}, timeout=0.3)  # it ends at once where it does not wait for the other
-        go_on.set()
-        await asyncio.gather(refreshing, renewing)
-        assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
-        known.close()
-        await redis.aclose()
+        async with rig.surroundings() as known:
+            refreshing = asyncio.create_task(known.refresh())
+            await rig.until(is_read.is_set)
+            in_the_profile(rig)
+            renewing = asyncio.create_task(known.renew(["mail"]))
+            # It ends at once where it does not wait for the other.
+            await asyncio.wait({renewing}, timeout=0.3)
+            go_on.set()
+            await asyncio.gather(refreshing, renewing)
+            assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
 
     asyncio.run(run())
 
@@ -421,19 +416,16 @@ def test_sinks_that_ask_at_one_moment_share_what_is_read_and_each_gets_its_eleme
     names = [f"mail{number}" for number in range(20)]
 
     async def run() -> None:
-        redis = connect(rig.redis_url)
-        known = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
-        publish(rig, *(element(name, group=name, maintenance=AROUND_THE_CLOCK) for name in names))
-        await asyncio.gather(*(known.renew([name]) for name in names))
-        assert len(reads) == 1
-        assert [known.facts(name).group for name in names] == names
-        for name in names:
-            assert known.calendar.covers(Pair(name, "lab"), rig.clock.now_us())
-        publish(rig, element("mail0"))
-        await known.renew(["mail0"])
-        assert not known.calendar.covers(Pair("mail0", "lab"), rig.clock.now_us())
-        known.close()
-        await redis.aclose()
+        async with rig.surroundings() as known:
+            publish(rig, *(element(name, group=name, maintenance=AROUND_THE_CLOCK) for name in names))
+            await asyncio.gather(*(known.renew([name]) for name in names))
+            assert len(reads) == 1
+            assert [known.facts(name).group for name in names] == names
+            for name in names:
+                assert known.calendar.covers(Pair(name, "lab"), rig.clock.now_us())
+            publish(rig, element("mail0"))
+            await known.renew(["mail0"])
+            assert not known.calendar.covers(Pair("mail0", "lab"), rig.clock.now_us())
 
     asyncio.run(run())
 
@@ -453,16 +445,13 @@ def test_windows_go_with_an_element_that_leaves_the_profile(
     rig: Rig, found_out: Callable[[StoredSurroundings], Awaitable[None]]
 ) -> None:
     async def run() -> None:
-        redis = connect(rig.redis_url)
-        known = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
-        in_the_profile(rig)
-        await known.refresh()
-        assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
-        publish(rig, element("other"))
-        await found_out(known)
-        assert not known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
-        known.close()
-        await redis.aclose()
+        async with rig.surroundings() as known:
+            in_the_profile(rig)
+            await known.refresh()
+            assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
+            publish(rig, element("other"))
+            await found_out(known)
+            assert not known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
 
     asyncio.run(run())
 
@@ -482,20 +471,17 @@ def test_a_read_that_has_begun_does_not_answer_for_what_was_announced_since(
     monkeypatch.setattr(MaintenanceStore, "calendar", slow)
 
     async def run() -> None:
-        redis = connect(rig.redis_url)
-        known = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
-        first = asyncio.create_task(known.renew(["mail"]))
-        await rig.until(is_read.is_set)
-        announced_by_hand(rig)
-        second = asyncio.create_task(known.renew(["mail"]))
-        await asyncio.sleep(0)  # it has asked
-        go_on.set()
-        await first
-        assert not known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
-        await second
-        assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
-        known.close()
-        await redis.aclose()
+        async with rig.surroundings() as known:
+            first = asyncio.create_task(known.renew(["mail"]))
+            await rig.until(is_read.is_set)
+            announced_by_hand(rig)
+            second = asyncio.create_task(known.renew(["mail"]))
+            await asyncio.sleep(0)  # it has asked
+            go_on.set()
+            await first
+            assert not known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
+            await second
+            assert known.calendar.covers(Pair("mail", "lab"), rig.clock.now_us())
 
     asyncio.run(run())
 
@@ -524,36 +510,27 @@ def test_nothing_is_read_of_maintenance_for_events_that_no_sink_wants(
     asyncio.run(run())
 
 
-def test_an_event_costs_the_windows_of_its_element_and_those_that_it_had_before(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(surroundings, "FACTS_S", 0.0)
+def test_an_event_costs_the_windows_of_its_element_and_those_that_it_had_before(rig: Rig) -> None:
     crowd = {one.name: one for one in (element(f"mail-{number}") for number in range(2000))}
     always = (Window.parse(AROUND_THE_CLOCK[0]),)
+    maintained = {name: replace(one, maintenance=always) for name, one in crowd.items()}
     early, late = Pair("mail-1", "lab"), Pair("mail-2", "lab")
 
-    def answered() -> int:
-        """How many bytes Redis has answered since its start."""
-        return int(rig.redis.info("stats")["total_net_output_bytes"])
-
     async def run(beat: BeatStore) -> None:
-        redis = connect(rig.redis_url)
-        known = StoredSurroundings(redis, rig.redis_url, lambda: 0, rig.clock)
-        beat.publish_profile(Profile({name: replace(one, maintenance=always) for name, one in crowd.items()}))
-        await known.refresh()
-        before_us = beat.now_us() - 1
-        del crowd[early.element]  # it leaves the profile; the others lose their windows
-        beat.publish_profile(Profile(crowd))
-        begin = answered()
-        for pair in (early, late):
-            await known.renew([pair.element])
-        assert answered() - begin < 20_000  # its statistics are some thousands of them
-        assert not known.calendar.covers(late, beat.now_us())
-        await known.refresh()
-        assert all(known.calendar.covers(pair, before_us) for pair in (early, late))
-        assert not known.calendar.covers(late, beat.now_us())
-        known.close()
-        await redis.aclose()
+        async with rig.surroundings() as known:
+            beat.publish_profile(Profile(maintained))
+            await known.refresh()
+            before_us = beat.now_us() - 1
+            del crowd[early.element]  # it leaves the profile; the others lose their windows
+            beat.publish_profile(Profile(crowd))
+            begin = answered_bytes(rig.redis)
+            for pair in (early, late):
+                await known.renew([pair.element])
+            assert answered_bytes(rig.redis) - begin < 20_000  # its statistics are some thousands of them
+            assert not known.calendar.covers(late, beat.now_us())
+            await known.refresh()
+            assert all(known.calendar.covers(pair, before_us) for pair in (early, late))
+            assert not known.calendar.covers(late, beat.now_us())
 
     with closing(BeatStore(rig.redis_url)) as beat:
         asyncio.run(run(beat))

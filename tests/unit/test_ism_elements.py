@@ -30,6 +30,7 @@ from postbeat.model import (
 )
 from postbeat.plain import result_as_data
 from postbeat.results import Attempt, Grading, Result, Stage, TlsFacts
+from tests.documents import section
 from tests.unit.some_results import AT_US, BOUNCED, CHECK, COPY, LATE, OVERDUE, READ
 from tests.unit.test_codec import results
 from tests.unit.test_servicelevels import SENT
@@ -371,7 +372,7 @@ def test_the_document_has_every_element_and_says_the_same_of_it() -> None:
     assert shown == said
 
 
-STATUS_MESSAGES = TEXT.partition("\n## Status messages\n")[2].partition("\n## ")[0]
+STATUS_MESSAGES = section(TEXT, "Status messages")
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "postbeat").rglob("*.py"))
 
 

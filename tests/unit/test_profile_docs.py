@@ -15,6 +15,7 @@ from postbeat.profile import ProfileError, load
 from postbeat.secrets import SECRET_LIMIT
 from postbeat.verdict import Verdict
 from postbeat.windows import Window
+from tests.documents import section
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profile.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -31,11 +32,9 @@ def blocks(language: str, text: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def rows(section: str) -> list[Row]:
+def rows(title: str) -> list[Row]:
     """The table of a section; code without its backticks."""
-    table = re.findall(
-        r"^\|(.*)\|$", TEXT.partition(f"\n## {section}\n")[2].partition("\n## ")[0], re.MULTILINE
-    )
+    table = re.findall(r"^\|(.*)\|$", section(TEXT, title), re.MULTILINE)
     cells = [[cell.strip().strip("`") for cell in line.split("|")] for line in table]
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 

@@ -13,6 +13,7 @@ from postbeat.ism.rules.errors import Limits, RulesErrors
 from postbeat.ism.rules.loading import load
 from postbeat.ism.rules.special import SPECIAL
 from postbeat.ism.values import Value, as_text
+from tests.documents import section
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 RESULT: dict[str, Value] = {
@@ -33,13 +34,9 @@ EXAMPLES = [
 ]
 
 
-def section(title: str) -> str:
-    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
 def rows(title: str) -> list[list[str]]:
     """The rows of all tables of a section, without their heads; code without its backticks."""
-    lines = re.findall(r"^\|(.*)\|$", section(title), re.MULTILINE)
+    lines = re.findall(r"^\|(.*)\|$", section(TEXT, title), re.MULTILINE)
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
     heads = {number for number, row in enumerate(cells) if set(row[0]) <= {"-"}}
     return [row for number, row in enumerate(cells) if not {number, number + 1} & heads]
@@ -107,7 +104,7 @@ def test_all_functions_that_take_names_are_in_the_document() -> None:
 
 
 def test_the_fields_that_rules_cannot_set_are_all_named() -> None:
-    sentence = section("Names and values").partition("Some are set by Postbeat")[2].partition(". ")[0]
+    sentence = section(TEXT, "Names and values").partition("Some are set by Postbeat")[2].partition(". ")[0]
     assert set(re.findall(r"`@(\w+)`", sentence)) == OURS
 
 

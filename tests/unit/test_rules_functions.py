@@ -32,6 +32,7 @@ from postbeat.ism.values import (
     is_true,
 )
 from tests.conftest import MANY
+from tests.documents import section
 
 PAGE = Path("docs/rules-functions.md").read_text()
 MESSAGE = "The connection was refused while connecting to 192.0.2.25:25"
@@ -112,8 +113,7 @@ def several(name: str, *values: Value) -> list[Value]:
 
 def rows(heading: str) -> list[list[str]]:
     """The rows of the tables of a section of the page, by cells."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    lines = [line for line in section(PAGE, heading).splitlines() if line.startswith("| ")]
     return [
         [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines
     ]

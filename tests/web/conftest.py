@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-from playwright.sync_api import Browser, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from postbeat.web.settings import WebSettings
 from postbeat.web.users import Role, User, hashed, new_token, write
@@ -17,6 +19,7 @@ from tests.web.serving import Client, served
 PASSWORD = f"{CANARY}-login"
 CHROMIUM = "/usr/bin/chromium"
 WAIT_MS = 20_000
+PHONE = 360  # pixels wide
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,36 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("POSTBEAT_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def opened(
+    browser: Browser, server: Client, session: str, width: int = 1200, scheme: str = "light"
+) -> BrowserContext:
+    context = browser.new_context(
+        base_url=server.url,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(WAIT_MS)
+    if session:
+        context.add_cookies([{"name": "postbeat_session", "value": session, "url": server.url}])
+    return context
+
+
+def assert_accessible(page: Page, place: str) -> None:
+    """Asserts that axe finds nothing serious."""
+    violations = Axe().run(page).response["violations"]
+    serious = [one["id"] for one in violations if one["impact"] in ("serious", "critical")]
+    assert serious == [], (place, violations)
 
 
 @pytest.fixture(scope="session")

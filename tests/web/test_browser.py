@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from postbeat.model import Level
-from tests.web.conftest import PASSWORD, WAIT_MS
+from tests.web.conftest import PASSWORD, PHONE, assert_accessible, opened
 from tests.web.filling import Filling
 from tests.web.serving import Client
 
@@ -31,15 +29,6 @@ FOR_AXE = {
     "light": ("overview", "element", "regions", "maintenance", "login"),
     "dark": ("overview", "element", "events", "mailboxes", "status"),
 }
-PHONE = 360
-
-
-@pytest.fixture(scope="session")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("POSTBEAT_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +37,6 @@ def session(browser: Browser, server: Client) -> str:
     client = Client(server.port)
     assert client.log_in("otto", PASSWORD).status == 303
     return client.cookie
-
-
-def opened(
-    browser: Browser, server: Client, session: str, width: int = 1200, scheme: str = "light"
-) -> BrowserContext:
-    context = browser.new_context(
-        base_url=server.url,
-        viewport={"width": width, "height": 800},
-        color_scheme="dark" if scheme == "dark" else "light",
-        reduced_motion="reduce",
-    )
-    context.set_default_timeout(WAIT_MS)
-    if session:
-        context.add_cookies([{"name": "postbeat_session", "value": session, "url": server.url}])
-    return context
 
 
 @pytest.fixture
@@ -293,9 +267,7 @@ def test_every_page_fits_and_axe_finds_nothing_serious(
         page.screenshot(path=screenshots / f"{name}-{scheme}-{width}.png", full_page=True)
         backgrounds.add(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
         if name in FOR_AXE[scheme]:
-            violations = Axe().run(page).response["violations"]
-            serious = [one["id"] for one in violations if one["impact"] in ("serious", "critical")]
-            assert serious == [], (name, violations)
+            assert_accessible(page, name)
     assert backgrounds == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)"}
     context.close()
 
