@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0  # for what a client sends and takes
 AT_ONCE = 16  # connections; a further one is closed, and has to come again
+WAITING = 128  # connections that are not looked at yet; the kernel drops further ones without a word
 GZIP_LEVEL = 1  # a tenth of the size; more costs more than it saves
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = WAITING
 
     def __init__(self, address: tuple[str, int], exposition: Exposition) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET

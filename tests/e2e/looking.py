@@ -9,13 +9,12 @@ import http.client
 import json
 import re
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import urlencode
@@ -25,6 +24,7 @@ from click.testing import CliRunner
 from postbeat.cli import main
 from postbeat.web.users import Role, User, hashed, new_token, write
 from tests.e2e.running import Running
+from tests.listening import HttpServer, serving
 from tests.ports import free_port
 from tests.web.serving import Client
 
@@ -195,10 +195,8 @@ def _printed(arguments: list[str]) -> str:
     return f"{arguments[0]}\n{done.output}"
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(HttpServer):
     """Takes webhooks, but for those to a path with ``refused``; and gives access tokens."""
-
-    daemon_threads = True
 
     def __init__(self, access_token: str) -> None:
         super().__init__(("127.0.0.1", 0), _Hook)
@@ -209,14 +207,8 @@ class Receiver(ThreadingHTTPServer):
     @classmethod
     @contextmanager
     def open(cls, access_token: str) -> Iterator[Receiver]:
-        with cls(access_token) as receiver:
-            thread = threading.Thread(target=receiver.serve_forever, args=(0.05,))
-            thread.start()
-            try:
-                yield receiver
-            finally:
-                receiver.shutdown()
-                thread.join()
+        with serving(cls(access_token)) as receiver:
+            yield receiver
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tests.listening import TcpServer, serving
 from tests.mailservers import SHAPED, Account, MailServers
 
 _POLL = re.compile(rb"^X-Postbeat: [^\n]*?poll=([^;\s]+)", re.M)
@@ -63,16 +64,12 @@ class Shaper:
         class Handler(_Lmtp):
             take = shaper.take
 
-        with _Server(("127.0.0.1", servers.ports["shaper"]), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-            thread.start()
-            try:
+        try:
+            with serving(TcpServer(("127.0.0.1", servers.ports["shaper"]), Handler)):
                 yield shaper
-            finally:
-                server.shutdown()
-                thread.join()
-                for timer in shaper._timers:
-                    timer.cancel()
+        finally:
+            for timer in shaper._timers:
+                timer.cancel()
 
     def take(self, recipient: str, message: bytes) -> None:
         """Takes over a message."""
@@ -89,13 +86,6 @@ class Shaper:
         match = _POLL.search(drop.message)
         at_us = self.servers.deliver(account, drop.message, drop.folder, copies=drop.copies)
         self.delivered_us[match[1].decode() if match else ""].append(at_us)
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    request_queue_size = 128  # Postfix may come with all that it has at once
-    daemon_threads = True
-    block_on_close = False  # Postfix keeps its connection for the next message
 
 
 class _Lmtp(socketserver.StreamRequestHandler):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import pytest
 
 from postbeat.model import Phase
 from tests.e2e.running import Running, for_each_at_once
+from tests.listening import TcpServer, serving
 from tests.mailservers import SHAPED, MailServers
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
@@ -47,24 +45,6 @@ class Refusing(socketserver.StreamRequestHandler):
         self.wfile.write(reply + b"\r\n")
 
 
-class Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False  # Postfix keeps its connection for the next message
-
-
-@contextmanager
-def refusing(port: int) -> Iterator[None]:
-    with Server(("127.0.0.1", port), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @dataclass(frozen=True)
 class Seen:
     """What the commands showed, and what is left in the mailbox."""
@@ -87,7 +67,7 @@ class Seen:
 def sites(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
     """A site for each protocol, at the same time."""
     folder = tmp_path_factory.mktemp("bounces")
-    with refusing(servers.ports["shaper"]):
+    with serving(TcpServer(("127.0.0.1", servers.ports["shaper"]), Refusing)):
         return for_each_at_once(KINDS, lambda kind: _seen(servers, folder / kind, kind))
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from postbeat import slots
 from postbeat.model import FaultCode, Level, Pair, Phase
 from postbeat.results import Result
 from tests.e2e.running import Running, doubled, kill
+from tests.listening import TcpServer, serving
 from tests.mailservers import MailServers
 
 pytestmark = [pytest.mark.mailservers, pytest.mark.slow]
@@ -26,23 +25,13 @@ HELD_S = 0.8  # how long each poll of a slow server is under way, so that a kill
 
 
 class _SlowSmtp(socketserver.StreamRequestHandler):
+    """An SMTP server that greets late."""
+
     def handle(self) -> None:
         time.sleep(HELD_S)
         self.wfile.write(b"220 slow.test ESMTP\r\n")
         for line in self.rfile:
             self.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 slow.test\r\n")
-
-
-@contextmanager
-def slow_smtp() -> Iterator[int]:
-    """The port of an SMTP server that greets late."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SlowSmtp) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
 
 
 @dataclass(frozen=True)
@@ -77,8 +66,11 @@ class Killed:
 def killed(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     account = servers.account()
     common: dict[str, Any] = {"poll": POLL_S, "timeout": 2, "regions": ["twin", "single"]}
-    with slow_smtp() as port, Running.open(tmp_path_factory.mktemp("killed")) as running:
-        slow = {"type": "smtp", "server": "127.0.0.1", "port": port}
+    with (
+        serving(TcpServer(("127.0.0.1", 0), _SlowSmtp)) as server,
+        Running.open(tmp_path_factory.mktemp("killed")) as running,
+    ):
+        slow = {"type": "smtp", "server": "127.0.0.1", "port": server.server_address[1]}
         elements = [slow | common | {"name": f"slow{number}"} for number in range(SLOW)]
         mailed = common | {"read": "box", "delivertimeout": 30}
         elements += [servers.smtp(f"mailed{number}", account, **mailed) for number in range(MAILED)]

@@ -6,10 +6,8 @@ each to its own line, as a name does that is served from several places; a line 
 
 from __future__ import annotations
 
-import socket
 import socketserver
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +21,7 @@ from postbeat.model import Level, Phase
 from postbeat.results import VerdictEvent
 from postbeat.verdict import Verdict
 from tests.e2e.running import Running
+from tests.listening import Way, serving
 from tests.mailservers import MailServers
 
 pytestmark = pytest.mark.mailservers
@@ -38,58 +37,19 @@ class Line:
 
     def __init__(self, address: str, port: int) -> None:
         self._place = (address, port)
-        self._listening: _Listening | None = None
-        self._to_drop = 0
+        self._ways = ExitStack()
+        self.mend()
 
     def mend(self) -> None:
-        self._listening = _Listening(self._place, self._carry)
+        self._way = self._ways.enter_context(serving(Way(self._place, self._place[1])))
 
     def cut(self) -> None:
         """Nobody gets through any more: connections are refused."""
-        if self._listening is not None:
-            self._listening.end()
-            self._listening = None
+        self._ways.close()
 
     def drop(self, count: int) -> None:
         """The next so many connections are closed at once."""
-        self._to_drop = count
-
-    def _carry(self, client: socket.socket) -> None:
-        if self._to_drop:
-            self._to_drop -= 1
-            return
-        with socket.create_connection(("127.0.0.1", self._place[1]), 10) as server:
-            back = threading.Thread(target=_copy, args=(server, client))
-            back.start()
-            _copy(client, server)
-            back.join()
-
-
-class _Listening(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self, place: tuple[str, int], carry: Callable[[socket.socket], None]) -> None:
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with suppress(OSError):
-                    carry(self.request)
-
-        super().__init__(place, Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def end(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+        self._way.to_drop = count
 
 
 @contextmanager
@@ -107,14 +67,8 @@ def name_server(addresses: Mapping[str, str]) -> Iterator[str]:
                     answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", found))
                 sock.sendto(answer.to_wire(), self.client_address)
 
-    with socketserver.UDPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(socketserver.UDPServer(("127.0.0.1", 0), Handler)) as server:
+        yield f"127.0.0.1:{server.server_address[1]}"
 
 
 @dataclass
@@ -136,7 +90,6 @@ class Site:
                 addresses = {HOST: f"127.0.1.{number + 1}", DAMPED: f"127.0.2.{number + 1}"}
                 for found, address in zip(lines, addresses.values(), strict=True):
                     found[region] = Line(address, port)
-                    found[region].mend()
                     ends.callback(found[region].cut)
                 resolver = ends.enter_context(name_server(addresses))
                 running.celery(

@@ -25,7 +25,7 @@ from postbeat.store.beat import BeatStore
 from postbeat.store.worker import WorkerStore
 from postbeat.web.settings import WebSettings
 from tests.e2e.running import Running
-from tests.ism.flaky import fails_first
+from tests.listening import failing_first
 from tests.mailservers import MailServers
 from tests.ports import free_port
 from tests.web.serving import served
@@ -61,7 +61,7 @@ def templates(element: SmtpElement, postfix: int) -> dict[str, Result]:
             "down": await polled(element, free_port()),
         }
 
-    with fails_first(2, postfix) as recovers:
+    with failing_first(2, postfix) as recovers:
         found = asyncio.run(all_of_them(recovers))
     assert {name: (one.level, len(one.attempts)) for name, one in found.items()} == {
         "good": (Level.GOOD, 1),

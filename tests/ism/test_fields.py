@@ -15,8 +15,8 @@ import pytest
 
 from postbeat.profile import load
 from tests.cli.conftest import Run
-from tests.ism.flaky import fails_first
 from tests.ism.tables import FIELDS, SUBJECT
+from tests.listening import failing_first
 from tests.mailservers import Account, MailServers
 from tests.ports import free_port
 
@@ -186,7 +186,7 @@ def test_the_pages_example_polls_retries_and_recovers_as_written(
 ) -> None:
     """Every 10 minutes, a timeout of 30 seconds, and three retries with 5 seconds between them."""
     example = {"server": "127.0.0.1", "timeout": 30, "poll": 600, "failureretests": 3, "retestinterval": 5}
-    with fails_first(2, servers.ports["smtp"]) as recovers, fails_first(99, 1) as stays_down:
+    with failing_first(2, servers.ports["smtp"]) as recovers, failing_first(99, 1) as stays_down:
         paths = [profile(**example, port=port) for port in (recovers, stays_down)]
         with ThreadPoolExecutor(2) as pool:
             runs = list(pool.map(lambda path: postbeat("probe", path, "mail", "--json"), paths))

@@ -15,7 +15,7 @@ import pytest
 from postbeat.embedded.processes import Child
 from postbeat.model import Kind, Level, Phase
 from tests.e2e.running import Running
-from tests.ism.flaky import fails_first
+from tests.listening import failing_first
 from tests.mailservers import MailServers
 from tests.ports import free_port
 
@@ -160,7 +160,7 @@ def test_the_worked_example_recovers_within_its_retests_or_fails_after_them(
 ) -> None:
     rules = monitors.folder / "own.rules"
     rules.write_text(RULES)
-    with fails_first(2, servers.ports["smtp"]) as flaky:
+    with failing_first(2, servers.ports["smtp"]) as flaky:
         elements = {"flaky": flaky, "down": free_port(), "well": servers.ports["smtp"]}
         profile = monitors.running.profile(
             *(

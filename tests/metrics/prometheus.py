@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, TypeVar
 
 from postbeat.embedded.processes import Processes
 from tests.conftest import not_installed
+from tests.listening import HttpServer, serving
 from tests.ports import free_port
 
 T = TypeVar("T")
@@ -136,14 +136,8 @@ def webhook() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/", told
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(HttpServer(("127.0.0.1", 0), Handler)) as server:
+        yield f"http://127.0.0.1:{server.server_address[1]}/", told
 
 
 def _is_ready(url: str) -> bool | None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from email.message import Message
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
@@ -442,6 +447,33 @@ def test_the_command_serves_each_format_compressed_where_that_is_wanted(served: 
         asked(f"{url}/other")
     child.end()
     assert child.exit_code == 0
+
+
+def test_scrapers_that_come_at_once_while_it_is_busy_are_answered_or_turned_away(
+    served: tuple[str, Child],
+) -> None:
+    url, child = served
+    address = ("127.0.0.1", urlsplit(url).port)
+    os.kill(child.pid, signal.SIGSTOP)
+    with ExitStack() as clients:
+        try:
+            waiting = [clients.enter_context(socket.create_connection(address, 5)) for _ in range(40)]
+            for client in waiting:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        finally:
+            os.kill(child.pid, signal.SIGCONT)
+        answers = list(map(answer, waiting))
+    assert any(answers)
+    assert all(one.startswith(b"HTTP/1.0 200 ") for one in answers if one)
+
+
+def answer(client: socket.socket) -> bytes:
+    """What comes before the connection is closed, which it is where too many are answered already."""
+    parts = []
+    with suppress(ConnectionError):
+        while part := client.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
 
 
 def test_a_scrape_fails_while_redis_does_not_answer(processes: Processes, tmp_path: Path) -> None:
