@@ -11,6 +11,9 @@ PYTEST_ARGS ?=
 SIDE_BY_SIDE := $(foreach name,outcomes independent_clients round_trips transport_security matrix messages bounces \
 	negative no_secrets logins,tests/e2e/test_$(name).py) \
 	$(addprefix tests/,benchmarks web ism cli deploy dns embedded docs redis sinks beat unit wire)
+# Where tests failed (status 1), and AGAIN has options, pytest is run once more with these, too.
+AGAIN ?=
+pytest = $(BIN)/pytest $(1) || { test $$? = 1 && test -n "$(AGAIN)" && $(BIN)/pytest $(1) $(AGAIN); }
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format format-check lint types imports fuzz bench docs wheel clean
@@ -27,8 +30,8 @@ test: $(VENV)/.dev  ## Run all tests; those of real servers skip where the serve
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(SIDE_BY_SIDE)
-	$(BIN)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	$(call pytest,--numprocesses auto --dist loadfile --no-loadscope-reorder $(SIDE_BY_SIDE))
+	$(call pytest,$(addprefix --ignore=,$(SIDE_BY_SIDE)))
 endif
 
 check: format-check lint types imports test  ## Run all that CI checks, but for the wheel
