@@ -65,7 +65,7 @@ class Killed:
 @pytest.fixture(scope="module")
 def killed(servers: MailServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     account = servers.account()
-    common: dict[str, Any] = {"poll": POLL_S, "timeout": 2, "regions": ["twin", "single"]}
+    common: dict[str, Any] = {"poll": POLL_S, "timeout": 5, "regions": ["twin", "single"]}
     with (
         serving(TcpServer(("127.0.0.1", 0), _SlowSmtp)) as server,
         Running.open(tmp_path_factory.mktemp("killed")) as running,
