@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from postbeat.cli.common import EXIT_CODES, print_json
+from postbeat.cli.fitted import FittedTable
 from postbeat.cli.render import age, console, plural, round_trip_line, state_table
 from postbeat.embedded.processes import EmbeddedError
 from postbeat.model import Level, Pair
 from postbeat.profile import Profile
 from postbeat.roundtrip import RoundTrip, RoundTrips
 from postbeat.store import keys
+from postbeat.store.maintenance import Calendar, MaintenanceStore
 from postbeat.store.view import ViewStore
 
 REFRESH_S = 0.5
@@ -50,12 +52,17 @@ class Screen(Protocol):
         ...
 
 
-def screen(view: ViewStore, headline: str, wanted: int | None, *, as_json: bool) -> Screen:
-    """The screen for this output; ``wanted`` is the number of round trips after which it ends, if it does."""
+def screen(
+    states: Callable[[], RenderableType], headline: str, wanted: int | None, *, as_json: bool
+) -> Screen:
+    """The screen for this output, on a terminal with where every pair stands at the moment.
+
+    ``wanted`` is the number of round trips after which it ends, if it does.
+    """
     if as_json:
         return _Json(once=wanted is not None)
     if sys.stdout.isatty():
-        return _Table(view, headline, wanted)
+        return _Table(states, headline, wanted)
     return _Lines()
 
 
@@ -103,8 +110,8 @@ class _Json(_Lines):
 class _Table:
     """Where every pair stands, and a progress line, drawn anew twice a second."""
 
-    def __init__(self, view: ViewStore, headline: str, wanted: int | None) -> None:
-        self._view = view
+    def __init__(self, states: Callable[[], RenderableType], headline: str, wanted: int | None) -> None:
+        self._states = states
         self._headline = headline
         self._wanted = wanted
         self._counts = dict.fromkeys(Level, 0)
@@ -134,8 +141,8 @@ class _Table:
 
     def _draw(self) -> None:
         self._drawn_s = time.monotonic()
-        table = state_table(self._view.states(), time.time_ns() // 1000)
-        self._live.update(Group(Text(self._headline, style="bold"), table, self._progress()), refresh=True)
+        headline = Text(self._headline, style="bold")
+        self._live.update(Group(headline, self._states(), self._progress()), refresh=True)
 
     def _progress(self) -> Text:
         total = sum(self._counts.values())
@@ -155,6 +162,7 @@ class Watch:
     """Shows round trips as they are completed."""
 
     view: ViewStore
+    maintenance: MaintenanceStore
     profile: Callable[[], Profile]
     check: Callable[[], None]
 
@@ -162,7 +170,7 @@ class Watch:
         """Until Ctrl-C."""
         with (
             contextlib.suppress(KeyboardInterrupt),
-            screen(self.view, headline, None, as_json=as_json) as out,
+            screen(self._states, headline, None, as_json=as_json) as out,
         ):
             for trip in self._completed():
                 if trip is None:
@@ -175,7 +183,7 @@ class Watch:
         missing = {pair for pair, _ in self.profile().active()}
         worst = Level.GOOD
         deadline_s = time.monotonic() + ONCE_S
-        with screen(self.view, headline, len(missing), as_json=as_json) as out:
+        with screen(self._states, headline, len(missing), as_json=as_json) as out:
             for trip in self._completed():
                 if trip is None:
                     out.tick()
@@ -188,6 +196,12 @@ class Watch:
                 if time.monotonic() > deadline_s:
                     raise EmbeddedError(_still_missing(missing))
         return EXIT_CODES[worst]
+
+    def _states(self) -> FittedTable:
+        windows = {name: element.maintenance for name, element in self.profile().elements.items()}
+        calendar = Calendar(windows, self.maintenance.listing())
+        in_maintenance = calendar.covering(self.maintenance.now_us())
+        return state_table(self.view.states(), time.time_ns() // 1000, None, in_maintenance)
 
     def _completed(self) -> Iterator[RoundTrip | None]:
         trips = RoundTrips()

@@ -37,6 +37,7 @@ from postbeat.embedded.redis import free_port, private_redis
 from postbeat.embedded.site import HOST, Site
 from postbeat.model import Level
 from postbeat.secrets import new_key
+from postbeat.store.maintenance import MaintenanceStore
 from postbeat.store.view import ViewStore
 from postbeat.wholefiles import PRIVATE_MODE, write_text
 
@@ -73,7 +74,9 @@ def demo(once: bool, no_web: bool, as_json: bool) -> None:
             site.beat(profile)
             if port is not None:
                 site.web(port, profile)
-        watch = Watch(ViewStore(redis_url), lambda: loaded, _check_demo(processes))
+        watch = Watch(
+            ViewStore(redis_url), MaintenanceStore(redis_url), lambda: loaded, _check_demo(processes)
+        )
         headline = _headline("Postbeat demo: mail from two regions, read again over IMAP4 and POP3", port)
         if once:
             sys.exit(watch.once(headline, as_json=as_json))
@@ -157,7 +160,7 @@ def up(
             keeper = Keeper(processes, site, profile, say, others)
             keeper.tend()
         say(f"Logs and data are in {folder}")
-        watch = Watch(ViewStore(url), lambda: keeper.profile, keeper.tend)
+        watch = Watch(ViewStore(url), MaintenanceStore(url), lambda: keeper.profile, keeper.tend)
         try:
             watch.forever(_headline(f"Postbeat: {profile}", port), as_json=as_json)
         finally:

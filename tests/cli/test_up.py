@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import stat
 import subprocess
+import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,6 +129,30 @@ def test_a_region_that_the_profile_gains_gets_a_worker_and_pages_and_sinks_show_
         shown.kill()
         wait_until(lambda: "web was killed by signal 9" in (tmp_path / "stderr").read_text())
         assert next_trip(process)["level"] == "GOOD"
+
+
+def test_on_a_terminal_what_fails_in_maintenance_is_said_to_be_in_it(tmp_path: Path) -> None:
+    profile, state = tmp_path / "profile.yaml", tmp_path / "state"
+    element = {"name": "down", "type": "smtp", "server": "127.0.0.1", "port": free_port(), "poll": 1}
+    elements = [element | {"maintenance": "daily 00:00-24:00"}, element | {"name": "forgotten"}]
+    profile.write_text(yaml.safe_dump({"regions": ["north"], "elements": elements}))
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 160))
+    argv = command("up", profile, "--state", state, "--no-web")
+    with (tmp_path / "stderr").open("w") as told:
+        process = subprocess.Popen(argv, env=environment(), stdout=theirs, stderr=told)
+    os.close(theirs)
+    marked = re.compile(r"FAILED +\d+ s +forgotten .*FAILED, in maintenance +\d+ s +down ", re.DOTALL)
+    shown, deadline_s = "", time.monotonic() + 60
+    while not marked.search(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown)):
+        assert time.monotonic() < deadline_s, shown
+        shown = (shown + os.read(ours, 65536).decode(errors="replace"))[-20_000:]
+    process.send_signal(signal.SIGINT)
+    with suppress(OSError):  # that is how a terminal tells that nothing more comes
+        while os.read(ours, 65536):
+            pass
+    os.close(ours)
+    assert process.wait(40) == 0
 
 
 def test_what_is_wrong_is_said_before_anything_is_started(
